@@ -1,0 +1,255 @@
+"""The nouns every layer shares: values without behaviour, one meaning each.
+
+Nothing here does I/O or knows the time. A name used in code, metrics, configuration, command line and dashboards means
+what this file says it means.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Step(StrEnum):
+    """Where in the SMTP dialogue we are; also the label of the latency histogram."""
+
+    CONNECT = "CONNECT"
+    GREETING = "GREETING"
+    EHLO = "EHLO"
+    STARTTLS = "STARTTLS"
+    TLS = "TLS"
+    MAIL = "MAIL"
+    RCPT = "RCPT"
+    DATA = "DATA"
+    DOT = "DOT"
+    RSET = "RSET"
+    QUIT = "QUIT"
+
+
+class Verdict(StrEnum):
+    """What an attempt came to for its envelope."""
+
+    DELIVERED = "delivered"
+    DEFERRED = "deferred"
+    REJECTED = "rejected"
+    UNSENT = "unsent"  # not tried: costs no attempt and does not age the retry curve
+
+
+class Scope(StrEnum):
+    """How far the blame for a refusal reaches."""
+
+    RECIPIENT = "recipient"  # settle this envelope; the session goes on
+    MESSAGE = "message"  # counted against the campaign
+    SESSION = "session"  # drop the connection; unsent envelopes are released
+    LANE = "lane"  # pause the lane, shrink its window
+    DOMAIN = "domain"  # the From or DKIM domain, on every source
+    CONFIG = "config"  # stop and alert: retrying can't help
+
+
+class Category(StrEnum):
+    """Why a receiver answered as it did: the label operators group refusals by."""
+
+    ACCEPTED = "accepted"
+    AUTHENTICATION = "authentication"
+    BLOCK = "block"
+    CONNECTION_LIMIT = "connection_limit"
+    CONTENT = "content"
+    FULL_MAILBOX = "full_mailbox"
+    GREYLIST = "greylist"
+    NETWORK = "network"
+    POLICY = "policy"
+    PROTOCOL = "protocol"
+    RATE = "rate"
+    ROUTING = "routing"
+    SYSTEM = "system"
+    UNKNOWN_USER = "unknown_user"
+    OTHER = "other"
+
+
+class State(StrEnum):
+    """The final states. Every recipient of a campaign ends in exactly one; their sum is the campaign's recipients."""
+
+    DELIVERED = "delivered"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+    SUPPRESSED = "suppressed"
+    INVALID = "invalid"
+    CANCELLED = "cancelled"
+    UNKNOWN = "unknown"
+
+
+class TlsPolicy(StrEnum):
+    """What a receiver's sessions ask of STARTTLS."""
+
+    OFF = "off"
+    OPPORTUNISTIC = "opportunistic"  # encrypt when offered, whatever the certificate says (RFC 7435)
+    REQUIRED = "required"  # encrypt or defer; the certificate is not judged
+    VERIFIED = "verified"  # encrypt, to a certificate that names the MX and chains to a trusted root
+
+
+class Pipelining(StrEnum):
+    """How much a session sends before it waits, where the receiver offers PIPELINING (RFC 2920)."""
+
+    LOCKSTEP = "lockstep"  # one command, one reply
+    GROUP = "group"  # MAIL, RCPT and DATA together
+    CHAIN = "chain"  # the next transaction's group travels with this one's end of data; BDAT where CHUNKING is offered
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """One SMTP reply (RFC 5321 section 4.2): its lines joined, bounded and made printable.
+
+    `lines` carry neither the code nor control characters, so any of them can be logged, counted or shown as it stands.
+    """
+
+    code: int
+    enhanced: str | None = None  # "5.1.1" (RFC 3463), when the receiver gave one
+    lines: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        return " ".join(self.lines)
+
+    def __str__(self) -> str:
+        return " ".join(part for part in (str(self.code), self.enhanced, self.text) if part)
+
+
+class Action(StrEnum):
+    """What a lane does about a refusal, beyond settling the envelope."""
+
+    NONE = "none"
+    PAUSE = "pause"
+    HALVE = "halve"
+    ONE_CONNECTION = "one_connection"
+    MESSAGES_PER_CONNECTION = "messages_per_connection"
+    HOLD_PROMOTION = "hold_promotion"
+    STOP_SOURCE = "stop_source"
+    STOP_DOMAIN = "stop_domain"
+    PAUSE_CAMPAIGN = "pause_campaign"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a reply, or its absence, means: the verdict for the envelope, and how far the blame reaches."""
+
+    verdict: Verdict
+    scope: Scope = Scope.RECIPIENT
+    category: Category = Category.OTHER
+    rule: str = "default"  # the name of the rule that decided
+    actions: tuple[Action, ...] = ()
+    pause_s: float | None = None  # how long `actions` last
+    retry_s: float | None = None  # a delay the receiver named, or the rule fixed
+    limit: int | None = None  # messages per connection, for that action
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """An outgoing IP with its EHLO name, on a host, in exactly one pool."""
+
+    name: str
+    address: str  # IPv4 or IPv6 literal that connections bind to; "" lets the system choose
+    ehlo: str
+    pool: str
+    host: str = ""  # the host that owns the address; "" means any
+
+    def __repr__(self) -> str:
+        return f"<Source {self.name} {self.address or '*'} in {self.pool}>"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """Pool x receiver: where ready packs wait."""
+
+    pool: str
+    receiver: str
+
+    def __str__(self) -> str:
+        return f"{self.pool}/{self.receiver}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaneId:
+    """Source x receiver: the unit of warmup, pacing, connections and reputation."""
+
+    source: str
+    receiver: str
+
+    def __str__(self) -> str:
+        return f"{self.source}/{self.receiver}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MxHost:
+    name: str  # lower-case A-label without the final dot
+    preference: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Destination:
+    """Where a domain's mail goes: its MX hosts, best first; domains with the same hosts share sessions.
+
+    No hosts is the null MX (RFC 7505): the domain takes no mail, for good.
+    """
+
+    hosts: tuple[MxHost, ...]
+
+    @property
+    def key(self) -> str:
+        return ",".join(f"{host.preference}:{host.name}" for host in self.hosts)
+
+
+@dataclass(slots=True, kw_only=True)
+class Envelope:
+    """One recipient of one campaign: the unit of queueing, retry and accounting.
+
+    Mutable only by whoever built it from a pack; `position` is its place in the lease it came with.
+    """
+
+    campaign: str
+    ordinal: int
+    address: str  # local@a-label, as it goes into RCPT
+    fields: Mapping[str, str] = field(default_factory=dict)  # merge fields and whatever else came with the recipient
+    attempts: int = 0  # attempts that cost something: UNSENT ones do not count
+    doubts: int = 0  # attempts whose end of data was sent and whose reply never came
+    queued_at: float = 0.0  # Unix seconds; the give-up age counts from here
+
+    @property
+    def id(self) -> str:
+        return f"{self.campaign}:{self.ordinal}"
+
+    @property
+    def domain(self) -> str:
+        return self.address.rpartition("@")[2]
+
+    def __repr__(self) -> str:
+        return f"<Envelope {self.id} attempts={self.attempts} doubts={self.doubts}>"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transaction:
+    """One message ready for the wire: composed and signed, with its SMTP envelope.
+
+    `content` ends with CRLF, holds only CRLF line ends and is not dot-stuffed: the client machine does that.
+    """
+
+    mail_from: str
+    rcpt: str
+    content: bytes
+    eight_bit: bool = False  # content holds octets over 127: BODY=8BITMIME (RFC 6152)
+    smtputf8: bool = False  # an address or a header needs RFC 6531
+    tag: object = None  # the caller's own reference, handed back untouched
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """How one transaction ended: the reply that decided it and at which step, or no reply at all.
+
+    `in_doubt` is true only when the end of data had been handed to the kernel and no reply could be read for it
+    (RFC 5321 section 4.5.3.2.6, RFC 1047): the receiver may have the message.
+    """
+
+    transaction: Transaction
+    step: Step
+    reply: Reply | None = None
+    error: str = ""  # why there is no reply, in one line
+    in_doubt: bool = False
+    seconds: float = 0.0  # from the transaction's first octet to its reply

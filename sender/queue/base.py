@@ -1,0 +1,239 @@
+"""The contract every queue backend keeps, and the values that cross it.
+
+The way of a recipient through a queue, in steps:
+
+1. `announce` a campaign, `add_rows` in numbered batches, `close_rows` with their number: the inbox. Repeats add nothing.
+2. An expander reads `announcements` and `rows`, decides where each recipient goes, and hands over one `Chunk` at a time to
+   `expand`: exactly once, whatever dies in between.
+3. A lane `lease`s packs of its route; what becomes of each envelope comes back in a `Settlement`: a final state, or a pack
+   for later. Settling twice changes nothing.
+4. A scheduler calls `promote` (what is due becomes ready) and `reclaim` (what a dead owner held becomes ready).
+
+Rules that every backend keeps, and that one contract suite tests on all of them: no method takes one item; time is an
+argument, in Unix seconds; each state change is atomic and may be repeated; an envelope is in exactly one place.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from sender.model import Envelope, LaneId, Route, State
+
+BATCH_ROWS = 1000  # a rows batch holds at most this many; ordinal = batch * BATCH_ROWS + place in the batch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Announcement:
+    """A campaign as somebody wrote it to the inbox: not yet checked."""
+
+    entry: str  # the inbox's own id, for `accept` and `refuse`
+    campaign: str
+    spec: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowBatch:
+    """Up to `BATCH_ROWS` recipients of a campaign as JSON lines, numbered from 0 by whoever submits."""
+
+    number: int
+    rows: bytes
+    entry: str = ""  # the inbox's own id, when it was read from there
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """An inbox entry that can't be used, kept in the dead-letter stream with the reason."""
+
+    entry: str
+    campaign: str  # "" where the entry named none
+    why: str
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inflow:
+    """What the inbox holds for one campaign: the next batches, and whether more may come."""
+
+    batches: tuple[RowBatch, ...]
+    repeats: tuple[str, ...]  # entries whose batch was expanded before: a chunk drops them
+    malformed: tuple[Refusal, ...]
+    chunk: int  # the number the next Chunk must carry
+    exhausted: bool  # the end has been read and every batch before it expanded
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoutedPack:
+    route: Route
+    pack: bytes
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chunk:
+    """One step of expansion: these batches became these packs and these final states, all or nothing."""
+
+    campaign: str
+    number: int
+    priority: int  # 0 goes first, 9 last
+    batches: tuple[RowBatch, ...]
+    packs: tuple[RoutedPack, ...]
+    states: Mapping[State, int] = field(default_factory=dict)  # recipients that ended here: invalid, suppressed
+    drop: tuple[str, ...] = ()  # repeated entries to drop along with these
+    events: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadyRoute:
+    route: Route
+    envelopes: int
+    oldest: float  # when its oldest ready envelope was queued, Unix seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseRequest:
+    """A lane asks for up to `envelopes` of its route's work. A lane has one owner process at a time."""
+
+    lane: LaneId
+    route: Route
+    owner: str
+    envelopes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """Temporary ownership of a pack: every position must be settled once."""
+
+    id: str
+    lane: LaneId
+    route: Route
+    owner: str
+    envelopes: tuple[Envelope, ...]  # the place in this tuple is the position a settlement names
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Again:
+    """An envelope that goes back: ready from `due` on, with the counts it carries now. `due` 0 means at once."""
+
+    position: int
+    envelope: Envelope
+    due: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settlement:
+    """What became of some envelopes of a lease."""
+
+    lease: str
+    route: Route
+    campaign: str
+    final: tuple[tuple[int, State], ...] = ()  # position, state
+    again: tuple[Again, ...] = ()
+    events: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CampaignStatus:
+    """Where a campaign stands. `accepted` = the final states + `queued`, always."""
+
+    campaign: str
+    accepted: int  # recipients expanded so far, invalid and suppressed ones included
+    waiting_batches: int  # rows batches still in the inbox
+    complete: bool  # the end of recipients was read and everything before it expanded
+    final: Mapping[tuple[str, State], int]  # (receiver, state); the receiver is "-" where none was found
+    deferrals: Mapping[str, int]  # by receiver: attempts that ended in "later"
+
+    @property
+    def finished(self) -> int:
+        return sum(self.final.values())
+
+    @property
+    def queued(self) -> int:
+        return self.accepted - self.finished
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Depth:
+    """How much waits where, for metrics. Ages are in seconds; 0 where nothing waits."""
+
+    ready: Mapping[Route, int]
+    leased: int
+    later: int
+    oldest_ready_s: float
+    oldest_due_s: float  # how long the retry that is due longest has waited to be promoted
+    refused: int  # entries in the dead-letter stream
+
+
+class Queue(Protocol):
+    """A queue backend. Every method may block, is a checkpoint, and raises BackendError with nothing half-written."""
+
+    async def announce(self, campaign: str, spec: bytes) -> None:
+        """Append a campaign to the inbox, unchecked; a repeat is dropped when it is accepted."""
+
+    async def add_rows(self, campaign: str, batches: Sequence[RowBatch]) -> int:
+        """Append recipients to the inbox; returns how many batches were new."""
+
+    async def close_rows(self, campaign: str, batches: int) -> None:
+        """Say that the campaign has this many batches and no more will come."""
+
+    async def announcements(self, limit: int) -> Sequence[Announcement]:
+        """The oldest campaigns waiting to be checked."""
+
+    async def accept(self, announcement: Announcement, spec: bytes, now: float) -> None:
+        """Store the checked campaign under its id, open it for expansion and drop the entry. The first one wins."""
+
+    async def refuse(self, refusals: Sequence[Refusal], now: float) -> None:
+        """Move unusable inbox entries to the dead-letter stream."""
+
+    async def spec(self, campaign: str) -> bytes | None:
+        """The checked campaign, or None where there is none of that id."""
+
+    async def open_campaigns(self) -> Sequence[str]:
+        """The campaigns that may still have recipients to expand."""
+
+    async def rows(self, campaign: str, limit: int) -> Inflow:
+        """The next batches to expand, at most `limit`; a chunk that was begun and not finished is finished first."""
+
+    async def expand(self, chunk: Chunk, now: float) -> bool:
+        """Apply a chunk exactly once; False where its number has been taken by another expander."""
+
+    async def finish_rows(self, campaign: str) -> None:
+        """Nothing more comes: take the campaign off the list of open ones."""
+
+    async def ready(self, limit: int) -> Sequence[ReadyRoute]:
+        """Routes with work, those whose work is oldest first."""
+
+    async def lease(self, requests: Sequence[LeaseRequest], now: float) -> Sequence[Lease]:
+        """Lease packs by priority, then fair share among campaigns; a request may get none, one or several leases.
+
+        A lane whose claim a live owner holds gets none: see `heartbeat`.
+        """
+
+    async def settle(self, settlements: Sequence[Settlement], now: float) -> None:
+        """Record what became of leased envelopes; positions settled before are left as they are."""
+
+    async def heartbeat(self, owner: str, now: float) -> Sequence[str]:
+        """Say that `owner` lives; returns all owners alive, sorted."""
+
+    async def resign(self, owner: str) -> None:
+        """The owner ends in order: its lane claims are free at once."""
+
+    async def promote(self, now: float, limit: int) -> int:
+        """Make due envelopes ready; returns how many."""
+
+    async def reclaim(self, now: float) -> int:
+        """Give back what owners that live no more had leased and not settled; returns how many envelopes."""
+
+    async def campaigns(self) -> Sequence[str]:
+        """All campaigns the queue knows, newest first."""
+
+    async def status(self, campaigns: Sequence[str]) -> Sequence[CampaignStatus]:
+        """Where these campaigns stand; unknown ids are left out."""
+
+    async def depth(self, now: float) -> Depth:
+        """How much waits where."""
+
+    async def events(self, after: str, limit: int) -> tuple[str, Sequence[bytes]]:
+        """Events after a cursor ("" is the oldest kept), and the cursor to go on from."""
+
+    async def aclose(self) -> None:
+        """Let go of connections."""

@@ -1,0 +1,110 @@
+"""Tables into typed values: every error at once, each with its file, key, what was found and what is allowed.
+
+msgspec stops at the first error, so each field is converted by itself. A key the type does not know is an error too: an
+option that is read and ignored is worse than one that is refused.
+"""
+
+import difflib
+import re
+from collections.abc import Mapping
+from typing import Any, TypeVar, get_args, get_origin
+
+import msgspec
+
+from sender.errors import ConfigError, ConfigErrors
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhdw])")
+
+
+class Seconds(float):
+    """A duration in seconds, written as "90s", "5m", "4d12h" or a plain number of seconds."""
+
+
+def seconds(value: object) -> Seconds:
+    """Read a duration; raises ValueError that says what is allowed."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:
+        return Seconds(value)
+    if isinstance(value, str):
+        parts = _DURATION.findall(value)
+        if parts and "".join(number + unit for number, unit in parts) == value:
+            return Seconds(sum(float(number) * _UNITS[unit] for number, unit in parts))
+    raise ValueError(f'{value!r} is not a duration: write "90s", "5m", "4d12h" or a number of seconds')
+
+
+def _decode_hook(wanted: type, value: object) -> object:
+    if wanted is Seconds:
+        return seconds(value)
+    raise NotImplementedError(f"no conversion to {wanted}")
+
+
+def convert(kind: type[T], table: object, *, file: str, key: str = "") -> T:
+    """Turn a table into `kind`, or raise ConfigErrors naming every field that does not fit.
+
+    `key` is where the table stands in the file ("redis", "identity[0]"); nested tables extend it with dots.
+    """
+    errors: list[ConfigError] = []
+    value = _convert(kind, table, file, key, errors)
+    if errors or value is None:
+        raise ConfigErrors(errors)
+    return value
+
+
+def _convert(kind: type[T], table: object, file: str, key: str, errors: list[ConfigError]) -> T | None:
+    if not isinstance(table, Mapping):
+        errors.append(ConfigError(file, key, f"expected a table, found {_shown(table)}"))
+        return None
+    found = len(errors)
+    fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
+    unknown = [str(name) for name in table if name not in fields]
+    errors.extend(ConfigError(file, _join(key, name), f"unknown key{_nearest(name, list(fields))}") for name in unknown)
+    values: dict[str, Any] = {}
+    for name, field in fields.items():
+        if name in table:
+            values[field.name] = _field(field.type, table[name], file, _join(key, name), errors)
+        elif field.required:
+            errors.append(ConfigError(file, _join(key, name), "missing"))
+    if len(errors) > found:
+        return None
+    try:
+        return kind(**values)  # __post_init__ checks what one field alone can't
+    except ValueError as error:
+        errors.append(ConfigError(file, key, str(error)))
+        return None
+
+
+def _field(wanted: Any, value: object, file: str, key: str, errors: list[ConfigError]) -> Any:
+    if isinstance(wanted, type) and issubclass(wanted, msgspec.Struct):
+        return _convert(wanted, value, file, key, errors)
+    element = _struct_element(wanted)
+    if element is not None and isinstance(value, list | tuple):
+        return tuple(_convert(element, item, file, f"{key}[{place}]", errors) for place, item in enumerate(value))
+    try:
+        return msgspec.convert(value, wanted, dec_hook=_decode_hook)
+    except (msgspec.ValidationError, ValueError) as error:
+        errors.append(ConfigError(file, key, f"{error}; found {_shown(value)}"))
+        return None
+
+
+def _struct_element(wanted: Any) -> type[msgspec.Struct] | None:
+    """The struct of a `tuple[Struct, ...]` field: its items are reported one by one."""
+    if get_origin(wanted) is not tuple:
+        return None
+    first = get_args(wanted)[0]
+    return first if isinstance(first, type) and issubclass(first, msgspec.Struct) else None
+
+
+def _join(key: str, name: str) -> str:
+    return f"{key}.{name}" if key else name
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(name, known, 1)
+    return f"; did you mean {close[0]!r}?" if close else f"; allowed: {', '.join(sorted(known))}"
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
