@@ -139,6 +139,8 @@ class Outcome:
     pause_s: float | None = None  # how long `actions` last
     retry_s: float | None = None  # a delay the receiver named, or the rule fixed
     limit: int | None = None  # messages per connection, for that action
+    pause_max_s: float | None = None  # how far `pause_s` may grow while nothing but this comes back
+    in_doubt: bool = False  # the end of data was sent and no reply could be read: the receiver may have the message
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,8 @@ option that is read and ignored is worse than one that is refused.
 import difflib
 import re
 from collections.abc import Mapping
-from typing import Any, TypeVar, get_args, get_origin
+from enum import Enum
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import msgspec
 
@@ -84,7 +85,7 @@ def _field(wanted: Any, value: object, file: str, key: str, errors: list[ConfigE
     try:
         return msgspec.convert(value, wanted, dec_hook=_decode_hook)
     except (msgspec.ValidationError, ValueError) as error:
-        errors.append(ConfigError(file, key, f"{error}; found {_shown(value)}"))
+        errors.append(ConfigError(file, key, f"{error}; found {_shown(value)}{_allowed(wanted)}"))
         return None
 
 
@@ -94,6 +95,17 @@ def _struct_element(wanted: Any) -> type[msgspec.Struct] | None:
         return None
     first = get_args(wanted)[0]
     return first if isinstance(first, type) and issubclass(first, msgspec.Struct) else None
+
+
+def _allowed(wanted: Any) -> str:
+    """The values of an enumeration: msgspec's message leaves them out."""
+    names: list[str] = []
+    for option in (wanted, *get_args(wanted)):
+        if get_origin(option) is Literal:
+            names += map(str, get_args(option))
+        elif isinstance(option, type) and issubclass(option, Enum):
+            names += [str(member.value) for member in option]
+    return f"; allowed: {', '.join(names)}" if names else ""
 
 
 def _join(key: str, name: str) -> str:

@@ -20,6 +20,7 @@ from typing import Protocol
 from sender.model import Envelope, LaneId, Route, State
 
 BATCH_ROWS = 1000  # a rows batch holds at most this many; ordinal = batch * BATCH_ROWS + place in the batch
+OWNER_LIFE_S = 15.0  # an owner whose last heartbeat is older than this lives no more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +30,7 @@ class Announcement:
     entry: str  # the inbox's own id, for `accept` and `refuse`
     campaign: str
     spec: bytes
+    row: bytes = b""  # the one recipient of a ready-made message: with it, `accept` also adds batch 0 and closes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,7 +172,10 @@ class Queue(Protocol):
         """Append a campaign to the inbox, unchecked; a repeat is dropped when it is accepted."""
 
     async def add_rows(self, campaign: str, batches: Sequence[RowBatch]) -> int:
-        """Append recipients to the inbox; returns how many batches were new."""
+        """Append recipients to the inbox; returns how many batches were new.
+
+        Raises ValueError where a batch is out of bounds (see `sender.queue.inbox`), before any is written.
+        """
 
     async def close_rows(self, campaign: str, batches: int) -> None:
         """Say that the campaign has this many batches and no more will come."""
@@ -216,6 +221,9 @@ class Queue(Protocol):
 
     async def resign(self, owner: str) -> None:
         """The owner ends in order: its lane claims are free at once."""
+
+    async def unclaim(self, owner: str, lanes: Sequence[LaneId], routes: Sequence[Route]) -> None:
+        """The owner lets go of these lanes (each with its route, in step): another may claim them at once."""
 
     async def promote(self, now: float, limit: int) -> int:
         """Make due envelopes ready; returns how many."""

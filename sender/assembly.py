@@ -1,0 +1,192 @@
+"""From settings to running parts: the one place that knows which part is built from which setting.
+
+Everything a process delivers or expands with is put together here, so that a worker, a notebook and a test use the same.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
+from random import Random
+
+import trio
+
+from sender.campaigns import Campaigns, SigningIdentity
+from sender.content.canonical import Canonicalization
+from sender.content.compose import Composer
+from sender.content.rotation import Algorithm, DkimKey
+from sender.content.token import TokenKeys
+from sender.crew import CrewServices
+from sender.engine import Engine, EngineServices
+from sender.expansion import Expander
+from sender.lane import LaneServices
+from sender.leasing import Leaser
+from sender.metrics import Metrics
+from sender.model import Destination, Source
+from sender.net.addresses import Targets
+from sender.net.dial import Dialer
+from sender.net.hosts import Hosts, HostsOptions
+from sender.net.opening import Network, open_session
+from sender.net.resolver import SECOND_LOOK_S, Resolver, ResolverOptions
+from sender.net.session import Failure, Session, SessionOptions
+from sender.net.signing import Signer
+from sender.net.tls import TlsContexts
+from sender.policy.receivers import Profile, Profiles
+from sender.policy.retry import RetryCurve
+from sender.preparation import Preparer
+from sender.queue.base import Queue
+from sender.record import Attempt, Recorder
+from sender.settings import Identity, KeyFile, Settings
+from sender.settling import Settler
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What a process brings along: its clock, its chance, and whom it tells."""
+
+    clock: Callable[[], float]  # Unix seconds
+    rng: Random
+    metrics: Metrics
+    on_attempt: Callable[[Attempt], None] = lambda attempt: None
+    on_trouble: Callable[[str], None] = lambda text: None
+
+
+def identities(settings: Settings) -> tuple[SigningIdentity, ...]:
+    """The configured identities with all keys that sign for them: their own, then those of `also`."""
+    by_domain = {identity.domain: identity for identity in settings.identities}
+    return tuple(
+        SigningIdentity(
+            domain=identity.domain,
+            message_id_domain=identity.message_id_domain or identity.domain,
+            keys=tuple(
+                _key(owner, key) for owner in (identity, *(by_domain[name] for name in identity.also)) for key in owner.keys
+            ),
+        )
+        for identity in settings.identities
+    )
+
+
+def _key(identity: Identity, key: KeyFile) -> DkimKey:
+    headers, _, body = identity.canonicalization.partition("/")
+    return DkimKey(
+        domain=identity.domain,
+        selector=key.selector,
+        algorithm=Algorithm(key.algorithm),
+        headers=Canonicalization(headers),
+        body=Canonicalization(body),
+        not_before=_midnight(key.from_) if key.from_ else 0.0,
+        not_after=_midnight(key.until) if key.until else float("inf"),
+    )
+
+
+def _midnight(day: date) -> float:
+    return datetime.combine(day, time(), tzinfo=UTC).timestamp()
+
+
+def campaigns(settings: Settings, queue: Queue) -> Campaigns:
+    """The campaigns that this configuration can send."""
+    pools = [source.pool for source in settings.sources]
+    return Campaigns(queue, identities(settings), _retry_curve(settings), pools)
+
+
+def _retry_curve(settings: Settings) -> RetryCurve:
+    retry = settings.retry
+    return RetryCurve(
+        steps_s=tuple(retry.curve),
+        jitter=retry.jitter,
+        give_up_s=retry.give_up,
+        in_doubt_tries=retry.in_doubt_tries,
+        scale=retry.scale,
+    )
+
+
+def resolver(settings: Settings, metrics: Metrics) -> Resolver:
+    """The resolver of one process."""
+    net = settings.net
+    options = ResolverOptions(
+        nameservers=net.nameservers,
+        port=net.dns_port,
+        ip=net.ip,
+        second_look_s=SECOND_LOOK_S * settings.retry.scale,
+    )
+    return Resolver(options, metrics)
+
+
+def expander(settings: Settings, queue: Queue, around: Surroundings) -> Expander:
+    """An expander over this queue."""
+    return Expander(
+        queue,
+        campaigns(settings, queue),
+        resolver(settings, around.metrics),
+        Profiles.parse(settings.receivers),
+        around.clock,
+        around.metrics,
+        pack_size=settings.delivery.pack_size,
+        ahead=settings.delivery.ahead,
+    )
+
+
+def engine(settings: Settings, queue: Queue, signer: Signer, tokens: TokenKeys, owner: str, around: Surroundings) -> Engine:
+    """An engine that delivers from this queue; `owner` is "host/anything unique"."""
+    profiles = Profiles.parse(settings.receivers)
+    names = resolver(settings, around.metrics)
+    settler = Settler(queue, around.clock, on_trouble=lambda error: around.on_trouble(str(error)))
+    leaser = Leaser(queue, around.clock, on_trouble=lambda error: around.on_trouble(str(error)))
+    recorder = Recorder(settler, around.metrics, profiles.label, around.clock, around.rng, around.on_attempt)
+    crew = CrewServices(
+        connect=_connector(settings, names, around),
+        preparer=Preparer(Composer(tokens), signer, around.clock),
+        recorder=recorder,
+        settler=settler,
+        metrics=around.metrics,
+        label=profiles.label,
+        clock=around.clock,
+        rng=around.rng,
+        slots=trio.CapacityLimiter(settings.delivery.sessions),
+        waits_scale=settings.retry.scale,
+        on_trouble=around.on_trouble,
+    )
+    lanes = LaneServices(
+        owner=owner,
+        leaser=leaser,
+        campaigns=campaigns(settings, queue),
+        resolver=names,
+        crew=crew,
+        lookahead=settings.delivery.lookahead,
+        lease_size=settings.delivery.pack_size,
+        on_trouble=around.on_trouble,
+    )
+    services = EngineServices(
+        queue=queue,
+        profiles=profiles,
+        leaser=leaser,
+        settler=settler,
+        lanes=lanes,
+        clock=around.clock,
+        on_trouble=around.on_trouble,
+    )
+    return Engine(owner, settings.sources, services)
+
+
+def _connector(settings: Settings, names: Resolver, around: Surroundings) -> "_Connector":
+    net = settings.net
+    ca_file = str(settings.path(net.ca_file)) if net.ca_file else ""
+    network = Network(
+        resolver=names,
+        dialer=Dialer(targets=Targets(allow=net.allow_targets), port=net.smtp_port),
+        hosts=Hosts(HostsOptions(), around.rng),
+        tls=TlsContexts(ca_file=ca_file),
+        rng=around.rng,
+        observe=around.metrics.step,
+    )
+    return _Connector(network, settings)
+
+
+class _Connector:
+    """Opens sessions as a receiver's profile asks."""
+
+    def __init__(self, network: Network, settings: Settings) -> None:
+        self._network, self._deadlines = network, settings.deadlines
+
+    async def __call__(self, source: Source, destination: Destination, profile: Profile) -> Session | Failure:
+        options = SessionOptions(deadlines=self._deadlines, tls=profile.tls, pipelining=profile.pipelining)
+        return await open_session(self._network, source, destination, options)

@@ -1,0 +1,77 @@
+"""What a lane has leased and not yet handed to a session, by destination, in the order it came.
+
+An envelope's way through here: `held` (leased, its destination known) -> a batch that is being prepared -> `ready` (composed
+and signed). Only plain state: the lane decides, this remembers.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+
+import trio
+
+from sender.campaigns import Campaign
+from sender.model import Destination, Envelope, Transaction
+from sender.queue.base import Lease
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Held:
+    """One leased envelope with all that is needed to send and to settle it. Positional: one is built per message."""
+
+    lease: Lease
+    position: int
+    envelope: Envelope
+    campaign: Campaign
+
+
+class Backlog:
+    """The envelopes of one lane for one destination."""
+
+    def __init__(self, destination: Destination) -> None:
+        self.destination = destination
+        self.held: deque[Held] = deque()
+        self.ready: deque[Transaction] = deque()
+        self.preparing = 0
+        self.sessions = 0  # open or being opened
+        self.open = 0
+        self._changed = trio.Event()
+
+    @property
+    def waiting(self) -> int:
+        """Envelopes that no session has taken yet."""
+        return len(self.held) + self.preparing + len(self.ready)
+
+    def batch(self, most: int) -> list[Held]:
+        """The next envelopes to prepare; `prepared` must follow."""
+        batch = [self.held.popleft() for _ in range(min(most, len(self.held)))]
+        self.preparing += len(batch)
+        return batch
+
+    def prepared(self, count: int, transactions: list[Transaction]) -> None:
+        """Of a batch of `count` these came out fit to be sent."""
+        self.preparing -= count
+        self.ready.extend(transactions)
+        self.changed()
+
+    def changed(self) -> None:
+        """Wake the sessions that wait for something to send."""
+        self._changed.set()
+        self._changed = trio.Event()
+
+    async def wait_changed(self) -> None:
+        await self._changed.wait()
+
+    def drain(self) -> list[Held]:
+        """All that no session has taken, ready ones first: they go back."""
+        back: list[Held] = []
+        for transaction in self.ready:
+            held = transaction.tag
+            assert isinstance(held, Held)
+            back.append(held)
+        back.extend(self.held)
+        self.ready.clear()
+        self.held.clear()
+        return back
+
+    def __repr__(self) -> str:
+        return f"<Backlog {self.destination.key}: {len(self.held)} held, {len(self.ready)} ready, {self.sessions} sessions>"

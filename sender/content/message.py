@@ -1,0 +1,27 @@
+"""The message as the signer and the wire see it: header fields in order, and a body, both already in their final octets."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Composed:
+    """One personalised message before its signatures: only CRLF line ends, no line over 998 octets, no NUL.
+
+    `headers` holds (lower-case name, the whole field with its folding and its final CRLF) from top to bottom. `body` ends
+    with CRLF and is not dot-stuffed. Positional on purpose: one is built per message.
+    """
+
+    headers: tuple[tuple[bytes, bytes], ...]
+    body: bytes
+    mail_from: str
+    rcpt: str
+    eight_bit: bool = False  # body holds octets over 127: needs 8BITMIME (RFC 6152)
+    smtputf8: bool = False  # an address or a header needs RFC 6531
+
+    @property
+    def content(self) -> bytes:
+        """The message as it would go out unsigned."""
+        return b"".join([*(whole for _, whole in self.headers), b"\r\n", self.body])
+
+    def __repr__(self) -> str:
+        return f"<Composed to {self.rcpt} {len(self.headers)} fields, body of {len(self.body)} octets>"

@@ -1,0 +1,43 @@
+"""What the world is told: one JSON object per change of an envelope's state.
+
+The format is public (sender/queue/WIRE.md) and versioned. `id` names the change, not the telling: an event told twice
+carries the same id, so a consumer that remembers ids counts each change once.
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+
+VERSION = 1
+
+
+class Event(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
+    """One change. Fields that do not apply are left out of the JSON; `fields` are those the template does not use."""
+
+    id: str
+    type: str  # a final state, or "deferred"
+    at: float  # Unix seconds
+    campaign: str
+    ordinal: int
+    to: str
+    fields: Mapping[str, str] = {}
+    attempt: int = 0
+    receiver: str = ""
+    source: str = ""
+    mx: str = ""
+    step: str = ""
+    code: int = 0
+    enhanced: str = ""
+    reply: str = ""
+    category: str = ""
+    scope: str = ""
+    rule: str = ""
+    due: float = 0.0  # when a deferred envelope is tried again, Unix seconds
+    why: str = ""  # where there is no reply: the reason in words
+
+    def encode(self) -> bytes:
+        # `v` stands first so that a reader can choose its decoder; omit_defaults would drop it from the struct.
+        return b'{"v":%d,' % VERSION + _encoder.encode(self)[1:]
+
+
+_encoder = msgspec.json.Encoder()

@@ -1,0 +1,193 @@
+"""A lane: one source at one receiver. It pulls work from its route, and lets go of what it may not send now.
+
+The loop of `run`:
+
+1. A paused lane gives back what no session has taken, and waits: the other sources of its pool take the work.
+2. A lane with room leases as many envelopes as its allowance permits. Nobody pushes.
+3. Each envelope finds its campaign and its destination; what fails here is settled here.
+4. Crew keeps sessions busy with the rest, and tells the lane as envelopes leave it.
+5. A lane without work for a while ends. Draining, it leases nothing, lets open transactions finish and gives back the rest.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import trio
+
+from sender.backlog import Held
+from sender.campaigns import Campaign, Campaigns
+from sender.crew import Crew, CrewServices
+from sender.errors import ConfigErrors, ResolutionError
+from sender.leasing import Leaser
+from sender.model import Destination, Envelope, LaneId, Route, Source, Step
+from sender.policy.receivers import Profile
+from sender.policy.throttle import Throttle
+from sender.policy.verdict import NULL_MX, judge_resolution
+from sender.queue.base import Again, Lease, LeaseRequest
+
+_HORIZON_S = 30.0  # a lane leases no more than it could send in this time: the rest is for the other sources
+_POSTPONED_S = 60.0  # an envelope whose campaign this process can't use comes back after this
+
+
+class Resolves(Protocol):
+    def destination_nowait(self, domain: str) -> Destination | None: ...
+    async def destination(self, domain: str) -> Destination: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaneServices:
+    """What all lanes of a process share."""
+
+    owner: str
+    leaser: Leaser
+    campaigns: Campaigns
+    resolver: Resolves
+    crew: CrewServices
+    lookahead: int = 64  # a lane holds at least this many envelopes while its route has them
+    lease_size: int = 200
+    linger_s: float = 5.0  # a lane without work ends after this
+    on_trouble: Callable[[str], None] = lambda text: None
+
+
+@dataclass(slots=True)
+class _Wake:
+    """Something happened that the lane's loop should look at."""
+
+    event: trio.Event = field(default_factory=trio.Event)
+
+    def __call__(self) -> None:
+        self.event.set()
+
+    async def wait(self, timeout_s: float) -> bool:
+        """True once something happened; False where nothing did in time."""
+        with trio.move_on_after(timeout_s):
+            await self.event.wait()
+        happened = self.event.is_set()
+        self.event = trio.Event()
+        return happened
+
+
+class Lane:
+    """One source at one receiver."""
+
+    def __init__(self, route: Route, source: Source, profile: Profile, services: LaneServices) -> None:
+        self.id = LaneId(source=source.name, receiver=route.receiver)
+        self.route, self.source, self._services, self._profile = route, source, services, profile
+        self._clock = services.crew.clock
+        self._throttle = Throttle.of(profile.limits, services.crew.rng.random, services.crew.waits_scale)
+        self._wake = _Wake()
+        self._draining = False
+        self._crew = Crew(self.id, source, profile, self._throttle, services.crew, self._wake)
+
+    @property
+    def throttle(self) -> Throttle:
+        return self._throttle
+
+    @property
+    def crew(self) -> Crew:
+        return self._crew
+
+    def nudge(self) -> None:
+        """The route has work."""
+        self._wake()
+
+    def drain(self) -> None:
+        """End in order: no new leases, open transactions finish, the rest goes back."""
+        self._draining = True
+        self._crew.drain()
+        self._wake()
+
+    async def run(self) -> None:
+        """Work until there is nothing to do or `drain` is called; everything leased is settled or given back by then."""
+        async with trio.open_nursery() as nursery:
+            self._crew.join(nursery)
+            await self._feed(nursery)
+            self._crew.drain()
+        self._crew.release()
+
+    async def _feed(self, nursery: trio.Nursery) -> None:
+        while not self._draining:
+            now = self._clock()
+            if self._throttle.pause is not None and self._throttle.paused(now):
+                self._crew.release()
+                await self._wake.wait(self._throttle.pause.until - now)
+            elif self._crew.holding >= self._services.lookahead:
+                self._crew.staff()
+                await self._wake.wait(self._services.linger_s)
+            elif not await self._lease(nursery, now):
+                self._crew.staff()
+                if not await self._wake.wait(self._services.linger_s) and self._crew.idle:
+                    return
+
+    def _allowance(self, now: float) -> int:
+        """How many envelopes the lane may lease now."""
+        rate = self._profile.limits.messages_per_second * self._throttle.pace.share(now)
+        return max(1, min(self._services.lease_size, int(rate * _HORIZON_S)))
+
+    async def _lease(self, nursery: trio.Nursery, now: float) -> bool:
+        request = LeaseRequest(lane=self.id, route=self.route, owner=self._services.owner, envelopes=self._allowance(now))
+        leases = await self._services.leaser.lease(request)
+        for lease in leases:
+            self._crew.holding += len(lease.envelopes)
+            nursery.start_soon(self._admit, lease)
+        return bool(leases)
+
+    async def _admit(self, lease: Lease) -> None:
+        """Give each envelope of a lease its campaign and its destination."""
+        campaign = await self._campaign(lease)
+        if campaign is None:
+            return
+        by_domain: dict[str, list[Held]] = defaultdict(list)
+        for position, envelope in enumerate(lease.envelopes):
+            by_domain[envelope.domain].append(Held(lease, position, envelope, campaign))
+        async with trio.open_nursery() as nursery:
+            for domain, several in by_domain.items():
+                known = self._services.resolver.destination_nowait(domain)
+                if known is not None:
+                    self._place(known, several)
+                else:
+                    nursery.start_soon(self._look_up, domain, several)
+
+    async def _campaign(self, lease: Lease) -> Campaign | None:
+        """The lease's campaign; without it the envelopes go back for a while and the operator is told."""
+        campaign_id = lease.envelopes[0].campaign
+        try:
+            campaign = await self._services.campaigns.get(campaign_id)
+        except ConfigErrors as error:
+            campaign = None
+            self._services.on_trouble(str(error))
+        else:
+            if campaign is None:
+                self._services.on_trouble(f"campaign {campaign_id}: not in the queue")
+        if campaign is None:
+            self._postpone(lease, lease.envelopes)
+        return campaign
+
+    def _postpone(self, lease: Lease, envelopes: Sequence[Envelope]) -> None:
+        due = self._clock() + _POSTPONED_S
+        for position, envelope in enumerate(envelopes):
+            self._services.crew.settler.again(lease, Again(position=position, envelope=envelope, due=due))
+        self._crew.holding -= len(envelopes)
+
+    async def _look_up(self, domain: str, several: Sequence[Held]) -> None:
+        try:
+            destination = await self._services.resolver.destination(domain)
+        except ResolutionError as error:
+            for held in several:
+                outcome = judge_resolution(error, held.envelope.attempts)
+                self._crew.conclude(held, outcome, step=Step.CONNECT, why=str(error))
+        else:
+            self._place(destination, several)
+
+    def _place(self, destination: Destination, several: Sequence[Held]) -> None:
+        if destination.hosts:
+            self._crew.take_on(destination, several)
+            return
+        for held in several:
+            why = f"{held.envelope.domain} takes no mail (RFC 7505)"
+            self._crew.conclude(held, NULL_MX, step=Step.CONNECT, why=why)
+
+    def __repr__(self) -> str:
+        return f"<Lane {self.id} {self._throttle.why(self._clock())}; {self._crew!r}>"

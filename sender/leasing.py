@@ -1,0 +1,61 @@
+"""Gathers the lanes' wishes into one lease call: lanes ask one by one, the store is asked for all of them at once."""
+
+from collections.abc import Callable, Sequence
+
+import trio
+
+from sender.errors import BackendError
+from sender.queue.base import Lease, LeaseRequest, Queue
+
+
+class _Wish:
+    __slots__ = ("answered", "leases", "request")
+
+    def __init__(self, request: LeaseRequest) -> None:
+        self.request = request
+        self.answered = trio.Event()
+        self.leases: list[Lease] = []
+
+
+class Leaser:
+    """Asks the queue for work on behalf of all lanes of a process."""
+
+    def __init__(
+        self,
+        queue: Queue,
+        clock: Callable[[], float],
+        *,
+        gather_s: float = 0.002,
+        on_trouble: Callable[[BackendError], None] = lambda error: None,
+    ) -> None:
+        self._queue, self._clock, self._gather_s, self._on_trouble = queue, clock, gather_s, on_trouble
+        self._wishes: list[_Wish] = []
+        self._wake = trio.Event()
+
+    async def lease(self, request: LeaseRequest) -> Sequence[Lease]:
+        """The leases granted to this lane now: none where nothing is ready, or while the store is away."""
+        wish = _Wish(request)
+        self._wishes.append(wish)
+        self._wake.set()
+        await wish.answered.wait()
+        return wish.leases
+
+    async def run(self) -> None:
+        """Answer wishes for ever. A granted lease whose lane was cancelled meanwhile is found again as its owner's."""
+        while True:
+            await self._wake.wait()
+            await trio.sleep(self._gather_s)
+            self._wake, wishes, self._wishes = trio.Event(), self._wishes, []
+            await self._grant(wishes)
+            for wish in wishes:
+                wish.answered.set()
+
+    async def _grant(self, wishes: Sequence[_Wish]) -> None:
+        by_lane = {wish.request.lane: wish for wish in wishes}
+        try:
+            leases = await self._queue.lease([wish.request for wish in wishes], self._clock())
+        except BackendError as error:
+            self._on_trouble(error)
+            return
+        for lease in leases:
+            by_lane[lease.lane].leases.append(lease)

@@ -1,0 +1,108 @@
+"""The SMTP machine over a stream: what it has to say is written, what comes back is fed to it, each within its time.
+
+Deadlines follow RFC 5321 section 4.5.3.2. A reply's time begins when everything before it has been written and read, and
+covers the whole reply: a byte now and then gains nothing. Writing has a deadline of its own, renewed by every block the
+kernel takes. While a write is stuck we listen too: a receiver may refuse in the middle of the content and never read the rest.
+"""
+
+import ssl
+from collections.abc import Callable, Mapping
+
+import trio
+
+from sender.errors import TransportError, TransportKind
+from sender.model import Step
+from sender.net.stream import Stream
+from sender.smtp.client import Client
+from sender.smtp.event import Event
+
+Observe = Callable[[Step, float], None]
+
+_BLOCK = 65_536  # octets that must go within the write deadline
+_DRAIN_S = 1.0  # how long a full socket buffer is ordinary: only then is it worth two waits at a time
+
+
+class Conversation:
+    """Machine, stream and clock. Raises TransportError and RemoteProtocolError; either is its end."""
+
+    def __init__(
+        self, machine: Client, stream: Stream, deadlines: Mapping[Step, float], write_s: float, observe: Observe
+    ) -> None:
+        self.machine, self.stream = machine, stream
+        self._deadlines, self._write_s, self._observe = deadlines, write_s, observe
+        self._unsent = memoryview(b"")
+        self._since: float | None = None  # when the wait for the reply that is due next began
+
+    @property
+    def unsent(self) -> int:
+        """Octets that the machine handed out and the kernel has not taken."""
+        return len(self._unsent)
+
+    async def turn(self) -> list[Event]:
+        """Write all there is, then wait for octets and feed them to the machine: what they came to."""
+        self.stream.step = self.machine.step
+        if not self._unsent:
+            self._unsent = memoryview(self.machine.data_to_send())
+        data = await self._write() if self._unsent else None
+        return self._feed(await self._read() if data is None else data)
+
+    async def start_tls(self, context: ssl.SSLContext, host: str, session: ssl.SSLSession | None) -> None:
+        """Do the handshake that the machine asked for, then let it go on."""
+        began = trio.current_time()
+        try:
+            with trio.fail_after(self._deadlines[Step.TLS]):
+                await self.stream.start_tls(context, host, session)
+        except trio.TooSlowError:
+            raise TransportError(Step.TLS, TransportKind.TIMEOUT, "validation-failure: no end of the handshake") from None
+        self._observe(Step.TLS, trio.current_time() - began)
+        self._since = None
+        self.machine.tls_started()
+
+    async def _write(self) -> bytes | None:
+        """Write until done, or until the peer says something meanwhile: then that, with the rest still unsent."""
+        deadline, block = 0.0, 0
+        while True:
+            taken = self.stream.send_nowait(self._unsent)
+            self._unsent = self._unsent[taken:]
+            if not self._unsent:
+                return None
+            block -= taken
+            if block <= 0:
+                deadline, block = trio.current_time() + self._write_s, _BLOCK
+            if taken:
+                continue
+            data = await self._unblocked(deadline)
+            if data is not None:
+                return data
+
+    async def _unblocked(self, deadline: float) -> bytes | None:
+        """Wait for room to write, or for what the peer says before there is any."""
+        with trio.move_on_at(min(deadline, trio.current_time() + _DRAIN_S)):
+            await self.stream.wait_writable()
+            return None
+        data = self.stream.receive_nowait()
+        if data is not None:
+            return data
+        with trio.move_on_at(deadline):
+            await self.stream.wait_either()
+            return self.stream.receive_nowait()
+        raise TransportError(self.machine.step, TransportKind.TIMEOUT, f"the receiver took no data in {self._write_s:g} s")
+
+    async def _read(self) -> bytes:
+        if self._since is None:
+            self._since = trio.current_time()
+        limit_s = self._deadlines[self.machine.step]
+        with trio.move_on_at(self._since + limit_s):
+            return await self.stream.receive_some()
+        raise TransportError(self.machine.step, TransportKind.TIMEOUT, f"no reply in {limit_s:g} s")
+
+    def _feed(self, data: bytes) -> list[Event]:
+        step = self.machine.step
+        if not data:
+            raise TransportError(step, TransportKind.CLOSED, "connection closed")
+        events = self.machine.receive(data)
+        if events or self.machine.step is not step:  # a whole reply came: the next one's time begins
+            if self._since is not None:
+                self._observe(step, trio.current_time() - self._since)
+            self._since = None
+        return events

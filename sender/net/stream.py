@@ -1,0 +1,170 @@
+"""A TCP connection, in clear or under TLS, with the errors of trio, ssl and the system turned into TransportError.
+
+Plain and TLS are one class because a session changes from one to the other half way. The socket is non-blocking, and `ssl`
+sits directly on it: no task, no buffer and no copy between the session and the kernel. It is used by one task at a time.
+"""
+
+import errno
+import socket
+import ssl
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+
+import trio
+
+from sender.errors import TransportError, TransportKind
+from sender.model import Step
+from sender.net import tls
+
+_READ = 65_536  # more than a TLS record: what OpenSSL has decrypted never stays behind where no wait would notice it
+
+_KINDS = {
+    errno.ECONNREFUSED: TransportKind.REFUSED,
+    errno.ECONNRESET: TransportKind.RESET,
+    errno.EPIPE: TransportKind.RESET,
+    errno.ECONNABORTED: TransportKind.RESET,
+    errno.ETIMEDOUT: TransportKind.TIMEOUT,
+    errno.EMFILE: TransportKind.RESOURCES,
+    errno.ENFILE: TransportKind.RESOURCES,
+    errno.ENOBUFS: TransportKind.RESOURCES,
+    errno.ENOMEM: TransportKind.RESOURCES,
+    errno.EADDRNOTAVAIL: TransportKind.RESOURCES,  # no free port, or the source address is not this machine's
+    errno.EADDRINUSE: TransportKind.RESOURCES,
+    errno.EACCES: TransportKind.FORBIDDEN,  # a local firewall
+    errno.EPERM: TransportKind.FORBIDDEN,
+}
+
+
+def translate(step: Step, error: OSError) -> TransportError:
+    """What happened, in our words; `ssl.SSLError` is an OSError too."""
+    if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
+        return TransportError(step, TransportKind.CLOSED, "connection closed")
+    if isinstance(error, ssl.SSLError):
+        return TransportError(step, TransportKind.TLS, tls.reason(error))
+    kind = _KINDS.get(error.errno or 0, TransportKind.UNREACHABLE)
+    return TransportError(step, kind, error.strerror or type(error).__name__)
+
+
+class Stream:
+    """One connected socket. Every error is a TransportError that names `step`, which the session keeps up to date."""
+
+    def __init__(self, sock: socket.socket, *, peer: str) -> None:
+        self._sock = sock
+        self.peer = peer  # the literal it is connected to
+        self.step = Step.CONNECT
+        self.tls_version = ""  # as `ssl` names it: "TLSv1.3"; "" in clear
+        self.cipher = ""
+        self.resumed = False
+
+    def __repr__(self) -> str:
+        return f"<Stream {self.peer} {self.tls_version or 'clear'}{' closed' if self.closed else ''}>"
+
+    async def __aenter__(self) -> "Stream":
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    @property
+    def closed(self) -> bool:
+        return self._sock.fileno() < 0
+
+    @property
+    def local(self) -> str:
+        """The address this end is bound to; "" once closed."""
+        return "" if self.closed else str(self._sock.getsockname()[0])
+
+    @property
+    def tls_session(self) -> ssl.SSLSession | None:
+        """What a later handshake with the same host may resume; under TLS 1.3 only known once something was read."""
+        return self._sock.session if isinstance(self._sock, ssl.SSLSocket) else None
+
+    def send_nowait(self, data: memoryview) -> int:
+        """Hand octets to the kernel: how many it took, 0 where it would block. Then offer the same octets again."""
+        try:
+            return self._sock.send(data)
+        except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
+            return 0
+        except OSError as error:
+            raise translate(self.step, error) from None
+
+    def receive_nowait(self) -> bytes | None:
+        """What has arrived: None where nothing has, b"" where the peer has closed."""
+        try:
+            return self._sock.recv(_READ)
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return None
+        except ssl.SSLEOFError:  # closed without TLS's own goodbye, as many servers do
+            return b""
+        except OSError as error:
+            raise translate(self.step, error) from None
+
+    async def receive_some(self) -> bytes:
+        """Wait for octets; b"" is the end."""
+        while True:
+            await self.wait_readable()
+            data = self.receive_nowait()
+            if data is not None:
+                return data
+
+    async def wait_readable(self) -> None:
+        await self._wait(trio.lowlevel.wait_readable)
+
+    async def wait_writable(self) -> None:
+        await self._wait(trio.lowlevel.wait_writable)
+
+    async def wait_either(self) -> None:
+        """Until there is something to read or room to write: for a peer that answers without reading on."""
+        async with trio.open_nursery() as nursery:
+
+            async def first(wait: Callable[[], Awaitable[None]]) -> None:
+                await wait()
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(first, self.wait_readable)
+            nursery.start_soon(first, self.wait_writable)
+
+    async def _wait(self, wait: Callable[[socket.socket], Awaitable[None]]) -> None:
+        try:
+            await wait(self._sock)
+        except OSError as error:  # a descriptor the kernel will not watch
+            raise translate(self.step, error) from None
+
+    async def start_tls(self, context: ssl.SSLContext, host: str, session: ssl.SSLSession | None = None) -> None:
+        """Turn the connection into TLS for `host`; whatever goes wrong closes it."""
+        self.step = Step.TLS
+        try:
+            wrapped = context.wrap_socket(self._sock, server_hostname=host, do_handshake_on_connect=False, session=session)
+            self._sock = wrapped
+            await self._handshake(wrapped)
+        except (OSError, ValueError) as error:  # ValueError: a host name that can't be a server name
+            self.close()
+            raise _handshake_failed(error) from None
+        except trio.Cancelled:
+            self.close()
+            raise
+        self.tls_version = wrapped.version() or ""
+        self.cipher = (wrapped.cipher() or ("",))[0]
+        self.resumed = bool(wrapped.session_reused)
+
+    async def _handshake(self, wrapped: ssl.SSLSocket) -> None:
+        while True:
+            try:
+                wrapped.do_handshake()
+                return
+            except ssl.SSLWantReadError:
+                await trio.lowlevel.wait_readable(wrapped)
+            except ssl.SSLWantWriteError:
+                await trio.lowlevel.wait_writable(wrapped)
+
+    def close(self) -> None:
+        """Let go of the socket, at once and without a word."""
+        self._sock.close()
+
+
+def _handshake_failed(error: OSError | ValueError) -> TransportError:
+    if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError | ConnectionError):
+        return TransportError(Step.TLS, TransportKind.TLS, "validation-failure: connection closed in the handshake")
+    if isinstance(error, ssl.SSLError):
+        return TransportError(Step.TLS, TransportKind.TLS, tls.reason(error))
+    return TransportError(Step.TLS, TransportKind.TLS, f"validation-failure: {error}")

@@ -1,0 +1,100 @@
+"""When an envelope is tried again, or how it ends: a curve of waits, a give-up age, a bound on doubts.
+
+The age counts from when the envelope was queued, over all attempts, UNSENT ones included: nothing waits for ever.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import assert_never
+
+from sender.model import Envelope, Outcome, State, Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryCurve:
+    """Waits after the first, second ... attempt that cost something; the last one repeats."""
+
+    steps_s: tuple[float, ...]
+    jitter: float = 0.2  # of a wait, to either side, so that what failed together does not come back together
+    give_up_s: float = 345_600.0  # 4 days: RFC 5321 section 4.5.4.1 asks for 4 to 5
+    in_doubt_tries: int = 2
+    scale: float = 1.0  # multiplies every wait but not the give-up age
+
+    def __post_init__(self) -> None:
+        if not self.steps_s or min(self.steps_s) <= 0 or not 0 <= self.jitter < 1:
+            raise ValueError(f"not a curve: steps {self.steps_s}, jitter {self.jitter}")
+
+    def wait_s(self, attempts: int) -> float:
+        """The wait after so many attempts (1 or more), without jitter."""
+        return self.scale * self.steps_s[min(attempts, len(self.steps_s)) - 1]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Later:
+    """Try again at `due` (Unix seconds), with these counts."""
+
+    due: float
+    attempts: int
+    doubts: int
+
+    def __repr__(self) -> str:
+        return f"<Later {self.due:.0f} attempts={self.attempts} doubts={self.doubts}>"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Final:
+    """The envelope has reached this state."""
+
+    state: State
+
+    def __repr__(self) -> str:
+        return f"<Final {self.state}>"
+
+
+Decision = Later | Final
+
+_DELIVERED = Final(state=State.DELIVERED)
+_REJECTED = Final(state=State.REJECTED)
+_EXPIRED = Final(state=State.EXPIRED)
+_UNKNOWN = Final(state=State.UNKNOWN)
+
+
+def decide(curve: RetryCurve, envelope: Envelope, outcome: Outcome, now: float, rng: Callable[[], float]) -> Decision:
+    """What becomes of an envelope after this outcome. `rng` gives numbers in [0, 1), like `random.random`."""
+    match outcome.verdict:
+        case Verdict.DELIVERED:
+            return _DELIVERED
+        case Verdict.REJECTED:
+            return _REJECTED
+        case Verdict.DEFERRED:
+            return _deferred(curve, envelope, outcome, now, rng)
+        case Verdict.UNSENT:
+            return _unsent(curve, envelope, outcome, now)
+        case _ as never:
+            assert_never(never)
+
+
+def _deferred(curve: RetryCurve, envelope: Envelope, outcome: Outcome, now: float, rng: Callable[[], float]) -> Decision:
+    attempts, doubts = envelope.attempts + 1, envelope.doubts + outcome.in_doubt
+    deadline = envelope.queued_at + curve.give_up_s
+    if doubts > curve.in_doubt_tries:
+        return _UNKNOWN
+    if now >= deadline:
+        return _too_old(doubts)
+    if outcome.retry_s is not None:
+        wait_s = curve.scale * outcome.retry_s * (1 + curve.jitter * rng())  # a named delay is a floor: jitter only adds
+    else:
+        wait_s = curve.wait_s(attempts) * (1 + curve.jitter * (2 * rng() - 1))
+    return Later(due=min(now + wait_s, deadline), attempts=attempts, doubts=doubts)  # the last try is at the deadline itself
+
+
+def _unsent(curve: RetryCurve, envelope: Envelope, outcome: Outcome, now: float) -> Decision:
+    """Back at once, unless the outcome names a wait: a lane that is held stops pulling, and other sources take over."""
+    if now >= envelope.queued_at + curve.give_up_s:
+        return _too_old(envelope.doubts)
+    return Later(due=now + curve.scale * (outcome.retry_s or 0.0), attempts=envelope.attempts, doubts=envelope.doubts)
+
+
+def _too_old(doubts: int) -> Final:
+    """An envelope that may have arrived is not reported as one that did not."""
+    return _UNKNOWN if doubts else _EXPIRED

@@ -1,0 +1,39 @@
+"""How envelopes that go back are packed: what every backend does alike with a settlement's `again`."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from sender.queue.base import Again
+from sender.queue.pack import MAX_ENVELOPES, encode
+
+TOGETHER_S = 10.0  # retries due within this long of each other share a pack, due when the last of them is
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Return:
+    """Envelopes of one lease that go back as one pack: at once where `due` is 0."""
+
+    due: float
+    again: tuple[Again, ...]
+
+    @property
+    def pack(self) -> bytes:
+        return encode([again.envelope for again in self.again])
+
+
+def group(again: Sequence[Again], positions: Iterable[int] | None = None) -> list[Return]:
+    """Group what goes back by when it is due; `positions` limits it to some, each counted once."""
+    wanted = None if positions is None else set(positions)
+    unique = {item.position: item for item in again if wanted is None or item.position in wanted}
+    groups: list[list[Again]] = []
+    for item in sorted(unique.values(), key=lambda item: (item.due, item.position)):
+        if groups and _fits(groups[-1], item):
+            groups[-1].append(item)
+        else:
+            groups.append([item])
+    return [Return(due=items[-1].due, again=tuple(items)) for items in groups]
+
+
+def _fits(items: list[Again], item: Again) -> bool:
+    first = items[0].due
+    return len(items) < MAX_ENVELOPES and (item.due == first or (first > 0 and item.due - first <= TOGETHER_S))

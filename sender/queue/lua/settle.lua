@@ -1,0 +1,82 @@
+#!lua flags=allow-oom
+-- Record what became of leased envelopes. With route.lua.
+--
+-- KEYS  1  P leases  hash    lease -> owner
+--       2  P later   zset    route NUL campaign NUL pack -> when it is due
+--       3  P events  stream  v 1, lines: events as JSON lines, those of one settlement call together
+--       computed, because they follow from the lease's record: those of route.lua, and
+--       P lease:<id>    hash    see lease.lua
+--       P settled:<id>  bitmap  positions settled
+-- ARGV  1  P   2  settlements, MessagePack: {lease, {state: {position ...}}, {{due, {position ...}, pack} ...}, events}
+--       where packs and events (0: none) are places in ARGV, because this MessagePack knows text only
+--       3  how many entries of events are kept, about   then packs and events
+-- Gives the returns that were settled in part before, as {settlement from 0, return from 0, open position ...}: they
+-- are left as they are, and the caller packs what is open again.
+--
+-- A position that is set changes nothing, and a lease that is gone is ignored: so telling it again changes nothing.
+
+local P, kept = ARGV[1], ARGV[3]
+local partly, told = {}, {}
+
+local function open_positions(bits, size, positions)
+  local open = {}
+  for _, position in ipairs(positions) do
+    if position < size and redis.call('GETBIT', bits, position) == 0 then
+      open[#open + 1] = position
+    end
+  end
+  return open
+end
+
+for number, settlement in ipairs(cmsgpack.unpack(ARGV[2])) do
+  local id, final, returns, events = settlement[1], settlement[2], settlement[3], settlement[4]
+  local record, bits = P .. 'lease:' .. id, P .. 'settled:' .. id
+  local held = redis.call('HMGET', record, 'route', 'campaign', 'size')
+  if held[1] then
+    local route, campaign, size = held[1], held[2], tonumber(held[3])
+    local receiver, counts, settled = string.match(route, '/(.*)$'), P .. 'count:' .. campaign, 0
+    for state, positions in pairs(final) do
+      local new = 0
+      for _, position in ipairs(positions) do
+        if position < size and redis.call('SETBIT', bits, position, 1) == 0 then
+          new = new + 1
+        end
+      end
+      if new > 0 then
+        redis.call('HINCRBY', counts, state .. ' ' .. receiver, new)
+      end
+      settled = settled + new
+    end
+    for place, back in ipairs(returns) do
+      local due, positions, pack = back[1], back[2], ARGV[back[3]]
+      local open = open_positions(bits, size, positions)
+      if #open == #positions then
+        for _, position in ipairs(open) do
+          redis.call('SETBIT', bits, position, 1)
+        end
+        settled = settled + #open
+        if due > 0 then
+          redis.call('ZADD', KEYS[2], due, struct.pack('ss', route, campaign) .. pack)
+          redis.call('HINCRBY', P .. 'waiting', 'later', #open)
+          redis.call('HINCRBY', counts, 'deferred ' .. receiver, #open)
+        else
+          put(P, route, campaign, pack)
+        end
+      elseif #open > 0 then
+        partly[#partly + 1] = { number - 1, place - 1, unpack(open) }
+      end
+    end
+    if settled > 0 then
+      told[#told + 1] = ARGV[events]
+      redis.call('HINCRBY', P .. 'waiting', 'leased', -settled)
+      if redis.call('HINCRBY', record, 'left', -settled) <= 0 then
+        redis.call('DEL', record, bits)
+        redis.call('HDEL', KEYS[1], id)
+      end
+    end
+  end
+end
+if #told > 0 then
+  redis.call('XADD', KEYS[3], 'MAXLEN', '~', kept, '*', 'v', 1, 'lines', table.concat(told, '\n'))
+end
+return partly

@@ -1,0 +1,176 @@
+"""Packs: a run of envelopes of one campaign as one compressed, self-contained value.
+
+A pack is a header of `HEADER.size` octets and a zlib stream. The header is all that the store's scripts read: version,
+when the oldest envelope was queued, the first ordinal, how many envelopes. Behind it the envelopes stand column by column
+(addresses together, then each merge field together), because like beside like compresses best; a column whose values are
+all the same is stored once. The body is MessagePack of one fixed shape, checked on decoding: nothing in it is executed, and
+it is never inflated beyond `MAX_BODY`.
+"""
+
+import struct
+import zlib
+from collections.abc import Iterable, Sequence
+from itertools import accumulate, pairwise, repeat
+from typing import TypeVar
+
+import msgspec
+
+from sender.model import Envelope
+
+T = TypeVar("T")
+
+VERSION = 1
+HEADER = struct.Struct(">BdQI")  # Lua: struct.unpack('>d', pack, 2) and struct.unpack('>I4', pack, 18)
+MAX_ENVELOPES = 1000
+MAX_BODY = 64 * 1024 * 1024  # octets inflated: 200 envelopes of the largest merge fields that content allows
+
+
+class PackError(ValueError):
+    """Octets that are no pack of ours: damaged, hostile or of a later version."""
+
+
+class _Body(msgspec.Struct, array_like=True, frozen=True):
+    campaign: str
+    steps: list[int]  # from one ordinal to the next, starting at the header's: small numbers
+    locals: list[str]
+    domains: list[str]
+    attempts: list[int]
+    doubts: list[int]
+    queued_at: list[float]
+    names: list[str]  # of the merge fields, where all rows have the same ones in the same order
+    columns: list[list[str]]  # one for each name
+    rows: list[dict[str, str]]  # the merge fields, where they differ
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(_Body)
+
+
+def encode(envelopes: Sequence[Envelope]) -> bytes:
+    """Pack 1 to `MAX_ENVELOPES` envelopes of one campaign; the same envelopes always give the same octets.
+
+    Raises ValueError for none, too many or too large ones, several campaigns, or an address without "@".
+    """
+    if not 1 <= len(envelopes) <= MAX_ENVELOPES:
+        raise ValueError(f"a pack holds 1 to {MAX_ENVELOPES} envelopes, not {len(envelopes)}")
+    first = envelopes[0]
+    if any(envelope.campaign != first.campaign for envelope in envelopes):
+        raise ValueError("a pack holds envelopes of one campaign")
+    ordinals = [envelope.ordinal for envelope in envelopes]
+    halves = [envelope.address.rpartition("@") for envelope in envelopes]
+    if not all(at for _, at, _ in halves):
+        raise ValueError("an envelope's address needs an @")
+    names = list(first.fields)
+    same = all(list(envelope.fields) == names for envelope in envelopes)
+    body = _Body(
+        campaign=first.campaign,
+        steps=[after - before for before, after in pairwise(ordinals)],
+        locals=[local for local, _, _ in halves],
+        domains=_fold([domain for _, _, domain in halves]),
+        attempts=_fold([envelope.attempts for envelope in envelopes]),
+        doubts=_fold([envelope.doubts for envelope in envelopes]),
+        queued_at=_fold([envelope.queued_at for envelope in envelopes]),
+        names=names if same else [],
+        columns=[_fold([envelope.fields[name] for envelope in envelopes]) for name in names] if same else [],
+        rows=[] if same else [dict(envelope.fields) for envelope in envelopes],
+    )
+    oldest = min(envelope.queued_at for envelope in envelopes)
+    octets = _encoder.encode(body)
+    if len(octets) > MAX_BODY:
+        raise ValueError(f"{len(envelopes)} envelopes come to {len(octets)} octets; a pack holds {MAX_BODY}")
+    return HEADER.pack(VERSION, oldest, first.ordinal, len(envelopes)) + zlib.compress(octets)
+
+
+def decode(pack: bytes) -> list[Envelope]:
+    """The envelopes of a pack, as they were encoded; raises PackError for anything else."""
+    count, first = _header(pack)
+    body = _inflate(pack)
+    if len(body.steps) + 1 != count or len(body.locals) != count:
+        raise PackError(f"the header says {count} envelopes, the body holds {len(body.locals)}")
+    try:
+        return _envelopes(body, first, count)
+    except ValueError as error:  # zip's: columns of different lengths
+        raise PackError(f"columns do not match: {error}") from error
+
+
+def _envelopes(body: _Body, first: int, count: int) -> list[Envelope]:
+    columns = zip(
+        accumulate(body.steps, initial=first),
+        body.locals,
+        _unfold(body.domains, count),
+        _unfold(body.attempts, count),
+        _unfold(body.doubts, count),
+        _unfold(body.queued_at, count),
+        _fields(body, count),
+        strict=True,
+    )
+    return [
+        Envelope(
+            campaign=body.campaign,
+            ordinal=ordinal,
+            address=f"{local}@{domain}",
+            fields=fields,
+            attempts=attempts,
+            doubts=doubts,
+            queued_at=queued_at,
+        )
+        for ordinal, local, domain, attempts, doubts, queued_at, fields in columns
+    ]
+
+
+def size(pack: bytes) -> int:
+    """How many envelopes a pack holds, from its header alone; raises PackError."""
+    return _header(pack)[0]
+
+
+def oldest(pack: bytes) -> float:
+    """When the oldest envelope of a pack was queued, in Unix seconds, from its header alone; raises PackError."""
+    _header(pack)
+    queued_at: float = HEADER.unpack_from(pack)[1]
+    return queued_at
+
+
+def encode_all(envelopes: Sequence[Envelope]) -> list[bytes]:
+    """Pack any number of envelopes of one campaign, in order."""
+    return [encode(envelopes[start : start + MAX_ENVELOPES]) for start in range(0, len(envelopes), MAX_ENVELOPES)]
+
+
+def _header(pack: bytes) -> tuple[int, int]:
+    if len(pack) < HEADER.size:
+        raise PackError(f"{len(pack)} octets are too few for a pack")
+    version, _, first, count = HEADER.unpack_from(pack)
+    if version != VERSION:
+        raise PackError(f"pack version {version}; this program reads {VERSION}")
+    if not 1 <= count <= MAX_ENVELOPES:
+        raise PackError(f"a pack holds 1 to {MAX_ENVELOPES} envelopes, not {count}")
+    return count, first
+
+
+def _inflate(pack: bytes) -> _Body:
+    inflater = zlib.decompressobj()
+    try:
+        octets = inflater.decompress(memoryview(pack)[HEADER.size :], MAX_BODY)
+        if not inflater.eof:
+            raise PackError(f"the body is cut short, or larger than {MAX_BODY} octets")
+        return _decoder.decode(octets)
+    except (zlib.error, msgspec.DecodeError) as error:
+        raise PackError(str(error)) from error
+
+
+def _fields(body: _Body, count: int) -> Sequence[dict[str, str]]:
+    if body.rows:
+        return body.rows
+    if not body.names:
+        return [{} for _ in range(count)]
+    if len(body.names) != len(body.columns):
+        raise PackError(f"{len(body.names)} names, {len(body.columns)} columns")
+    columns = [_unfold(column, count) for column in body.columns]
+    return [dict(zip(body.names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def _fold(column: list[T]) -> list[T]:
+    return column[:1] if column.count(column[0]) == len(column) else column
+
+
+def _unfold(column: list[T], count: int) -> Iterable[T]:
+    return repeat(column[0], count) if len(column) == 1 else column

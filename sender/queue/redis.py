@@ -1,0 +1,46 @@
+"""The queue in Redis or Valkey: every state change is one script in lua/, one batch of scripts is one round trip.
+
+The parts: `redis_inbox` takes campaigns in and expands them, `redis_delivery` leases and settles, `redis_views` looks.
+WIRE.md documents what other programs may write and read.
+"""
+
+from sender.errors import ConfigError
+from sender.queue.client import Client
+from sender.queue.keys import LAYOUT, LAYOUT_VERSION, Layout
+from sender.queue.redis_delivery import RedisDelivery
+from sender.queue.redis_inbox import RedisInbox
+from sender.queue.redis_views import RedisViews
+
+
+class RedisQueue(RedisInbox, RedisDelivery, RedisViews):
+    """See `sender.queue.base.Queue`."""
+
+    async def aclose(self) -> None:
+        await self._client.aclose()
+
+    def __repr__(self) -> str:
+        return f"<RedisQueue {self._client!r} {self._layout}>"
+
+
+async def open_redis(url: str, partitions: int) -> RedisQueue:
+    """Connect to a store, or begin a new one.
+
+    Raises BackendError where it can't be reached, ConfigError for a URL that is none or a store with another layout.
+    """
+    layout, client = Layout(partitions), Client(url)
+    try:
+        await _check_layout(client, layout)
+    except BaseException:
+        await client.aclose()
+        raise
+    return RedisQueue(client, layout)
+
+
+async def _check_layout(client: Client, layout: Layout) -> None:
+    """Claim an empty store for this layout; ConfigError where another one was there first."""
+    wanted = f"{LAYOUT_VERSION} {len(layout.partitions)}"
+    _, found = await client.run([("SET", LAYOUT, wanted, "NX"), ("GET", LAYOUT)])
+    if found.decode() != wanted:
+        version, _, number = found.decode().partition(" ")
+        why = f"the store is laid out as version {version} with {number} partitions; configured is {layout}"
+        raise ConfigError("redis", "partitions", why)

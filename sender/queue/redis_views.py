@@ -1,0 +1,124 @@
+"""The Redis backend's windows: what waits, what became of it, and the events. Nothing here changes anything."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sender.model import Route, State
+from sender.queue.base import CampaignStatus, Depth, ReadyRoute
+from sender.queue.client import Command
+from sender.queue.keys import DEAD, KNOWN, CampaignKeys
+from sender.queue.redis_part import Bits, RedisPart, number_or_none
+
+_START = "0-0"
+
+
+class RedisViews(RedisPart):
+    """Looking."""
+
+    async def ready(self, limit: int) -> Sequence[ReadyRoute]:
+        answers = await self._client.run(
+            [self._script("ready", (part.key("routes"), part.key("waiting")), limit) for part in self._layout.partitions]
+        )
+        routes = [
+            ReadyRoute(route=_route(name), envelopes=int(envelopes), oldest=float(oldest))
+            for answer in answers
+            for name, oldest, envelopes in answer
+        ]
+        return sorted(routes, key=lambda ready: (ready.oldest, str(ready.route)))[:limit]
+
+    async def campaigns(self) -> Sequence[str]:
+        (names,) = await self._client.run([("ZREVRANGE", KNOWN, 0, -1)])
+        return [name.decode() for name in names]
+
+    async def status(self, campaigns: Sequence[str]) -> Sequence[CampaignStatus]:
+        each = 4 + len(self._layout.partitions)
+        commands: list[Command] = []
+        for campaign in campaigns:
+            keys = CampaignKeys(campaign)
+            commands += [("ZSCORE", KNOWN, campaign), ("HGET", keys.progress, "end"), ("GET", keys.done)]
+            commands += [("XLEN", keys.rows)]
+            commands += [("HGETALL", part.count(campaign)) for part in self._layout.partitions]
+        replies = await self._client.run(commands)
+        found = [(name, replies[place * each : (place + 1) * each]) for place, name in enumerate(campaigns)]
+        return [_status(name, some) for name, some in found if some[0] is not None]
+
+    async def depth(self, now: float) -> Depth:
+        commands: list[Command] = [("XLEN", DEAD)]
+        for part in self._layout.partitions:
+            commands += [
+                ("HGETALL", part.key("waiting")),
+                ("ZRANGE", part.key("routes"), 0, 0, "WITHSCORES"),
+                ("ZRANGE", part.key("later"), 0, 0, "WITHSCORES"),
+            ]
+        refused, *replies = await self._client.run(commands)
+        waiting: dict[str, int] = {}
+        for pairs in replies[::3]:
+            for name, count in zip(pairs[::2], pairs[1::2], strict=True):
+                waiting[name.decode()] = waiting.get(name.decode(), 0) + int(count)
+        return Depth(
+            ready={_route(name[6:].encode()): count for name, count in waiting.items() if name.startswith("ready ")},
+            leased=waiting.get("leased", 0),
+            later=waiting.get("later", 0),
+            oldest_ready_s=_age(replies[1::3], now),
+            oldest_due_s=_age(replies[2::3], now),
+            refused=refused,
+        )
+
+    async def events(self, after: str, limit: int) -> tuple[str, Sequence[bytes]]:
+        """An entry is given whole: the last one may carry some more than `limit`."""
+        partitions = self._layout.partitions
+        cursors = after.split(",") if after else [_START] * len(partitions)
+        if len(cursors) != len(partitions):
+            raise ValueError(f"{after!r} is no cursor of this store")
+        answers = await self._client.run(
+            [
+                ("XRANGE", part.key("events"), f"({cursor}", "+", "COUNT", limit)
+                for part, cursor in zip(partitions, cursors, strict=True)
+            ]
+        )
+        entries = [(_moment(name), place, fields) for place, answer in enumerate(answers) for name, fields in answer]
+        events: list[bytes] = []
+        for (milliseconds, number), place, fields in sorted(entries, key=lambda entry: entry[:2]):
+            if len(events) >= limit:
+                break
+            cursors[place] = f"{milliseconds}-{number}"
+            events += fields[fields.index(b"lines") + 1].split(b"\n")
+        return ",".join(cursors), events
+
+
+def _status(campaign: str, replies: Sequence[Any]) -> CampaignStatus:
+    _, end, done, waiting, *counts = replies
+    accepted, final, deferrals = 0, dict[tuple[str, State], int](), dict[str, int]()
+    for pairs in counts:
+        for name, value in zip(pairs[::2], pairs[1::2], strict=True):
+            what, _, receiver = name.decode().partition(" ")
+            if what == "=accepted":
+                accepted += int(value)
+            elif what == "deferred":
+                deferrals[receiver] = deferrals.get(receiver, 0) + int(value)
+            elif not what.startswith("="):
+                final[receiver, State(what)] = final.get((receiver, State(what)), 0) + int(value)
+    last, bits = number_or_none(end), Bits(done)
+    return CampaignStatus(
+        campaign=campaign,
+        accepted=accepted,
+        waiting_batches=waiting,
+        complete=last is not None and all(number in bits for number in range(last)),
+        final=final,
+        deferrals=deferrals,
+    )
+
+
+def _route(name: bytes) -> Route:
+    pool, _, receiver = name.decode().partition("/")
+    return Route(pool=pool, receiver=receiver)
+
+
+def _moment(entry: bytes) -> tuple[int, int]:
+    milliseconds, _, number = entry.decode().partition("-")
+    return int(milliseconds), int(number)
+
+
+def _age(oldest: Sequence[Sequence[bytes]], now: float) -> float:
+    """How long ago the smallest of some scores was."""
+    return max((max(0.0, now - float(pair[1])) for pair in oldest if pair), default=0.0)

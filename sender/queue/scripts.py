@@ -1,0 +1,44 @@
+"""The Lua scripts, ready to be called by digest: one file each in lua/, its key map at the head."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha1
+from importlib.resources import files
+from typing import TypeAlias
+
+Argument: TypeAlias = str | bytes | int | float
+
+_LIBRARY = "route"  # no script of its own: put behind the first line of those that move packs
+_MOVE_PACKS = ("append", "give_back", "lease", "promote", "settle", "split")
+_OTHERS = ("add_rows", "bury", "commit", "drop_rows", "open", "read", "ready", "stage", "store_spec", "unclaim")
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A script as the store runs it."""
+
+    name: str
+    text: bytes
+    digest: str
+
+    def __call__(self, keys: tuple[str, ...], *arguments: Argument) -> tuple[Argument, ...]:
+        """The command that runs it."""
+        return ("EVALSHA", self.digest, len(keys), *keys, *arguments)
+
+
+def load() -> Mapping[str, Script]:
+    """Read all scripts."""
+    library = _read(_LIBRARY)
+    scripts = [_script(name, _read(name)) for name in _OTHERS]
+    for name in _MOVE_PACKS:
+        first_line, _, rest = _read(name).partition(b"\n")  # the flags must stay on the first line
+        scripts.append(_script(name, first_line + b"\n" + library + rest))
+    return {script.name: script for script in scripts}
+
+
+def _read(name: str) -> bytes:
+    return (files("sender.queue") / "lua" / f"{name}.lua").read_bytes()
+
+
+def _script(name: str, text: bytes) -> Script:
+    return Script(name=name, text=text, digest=sha1(text, usedforsecurity=False).hexdigest())

@@ -1,0 +1,43 @@
+"""Settings: defaults -> files -> one validated object, in one place.
+
+1. `sections` says what each table may hold: types, ranges and defaults.
+2. `reading` lays the operator's directory over the shipped `config/`, file by file, and collects every error on the way.
+3. `checks` looks across tables: names that must be unique, addresses, host names. Pure: it asks the host nothing.
+4. `load` hands out the Settings, or raises all the errors together. `read` keeps both, for `penstock check`.
+"""
+
+from sender.settings.reading import Reading, Settings, load, read, shipped
+from sender.settings.sections import (
+    Delivery,
+    Fleet,
+    Identity,
+    IpPreference,
+    KeyFile,
+    Log,
+    Metrics,
+    Net,
+    Redis,
+    Retry,
+    Timeouts,
+    Tokens,
+)
+
+__all__ = [
+    "Delivery",
+    "Fleet",
+    "Identity",
+    "IpPreference",
+    "KeyFile",
+    "Log",
+    "Metrics",
+    "Net",
+    "Reading",
+    "Redis",
+    "Retry",
+    "Settings",
+    "Timeouts",
+    "Tokens",
+    "load",
+    "read",
+    "shipped",
+]

@@ -1,0 +1,134 @@
+"""What no single field can tell: uniqueness, addresses, host names. Pure: nothing here asks the host or the network.
+
+Each check yields the errors it finds; all run, so that all errors are reported together.
+"""
+
+import ipaddress
+import re
+from collections.abc import Iterator, Sequence
+from urllib.parse import urlsplit
+
+from sender.errors import ConfigError
+from sender.settings.sections import Identity, PenstockFile, SourceTable
+
+# Labels go into Redis keys, metrics and "pool/receiver" texts: no separator of any of them may occur in one.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+_LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
+_POOL = re.compile(r"[a-z0-9]([a-z0-9_-]{0,62}[a-z0-9])?")  # as campaigns name it
+_SELECTOR = re.compile(r"[a-z0-9_](?:[a-z0-9._-]{0,61}[a-z0-9_])?")
+_SCHEMES = ("redis", "rediss", "valkey", "valkeys", "unix")
+
+
+def main_problems(main: PenstockFile, identities: Sequence[Identity | None], file: str) -> Iterator[ConfigError]:
+    """All that is wrong across the tables of penstock.toml; None stands for an identity reported already."""
+    yield from _redis(main, file)
+    yield from _net(main, file)
+    yield from _metrics(main, file)
+    yield from _retry(main, file)
+    yield from _identities(identities, file)
+
+
+def source_problems(sources: Sequence[SourceTable | None], file: str) -> Iterator[ConfigError]:
+    """All that is wrong among the sources; None stands for one reported already."""
+    names: set[str] = set()
+    addresses: set[tuple[str, str]] = set()
+    for place, source in enumerate(sources):
+        if source is None:
+            continue
+        yield from _source(source, f"source[{place}]", file)
+        if source.name in names:
+            yield ConfigError(file, f"source[{place}].name", f"{source.name!r} is there already")
+        if source.address and (source.host, source.address) in addresses:
+            yield ConfigError(file, f"source[{place}].address", f"{source.address} belongs to another source already")
+        names.add(source.name)
+        addresses.add((source.host, source.address))
+
+
+def host_name(text: str) -> bool:
+    """Whether this is a host name of letters, digits and hyphens (RFC 5321 section 2.3.5), without a final dot."""
+    return 0 < len(text) <= 253 and all(_LABEL.fullmatch(label) for label in text.split("."))
+
+
+def ehlo_name(text: str) -> bool:
+    """Whether EHLO may say this: a host name or an address literal (RFC 5321 section 4.1.3)."""
+    if text.startswith("[") and text.endswith("]"):
+        return _address(text[1:-1].removeprefix("IPv6:")) is not None
+    return host_name(text)
+
+
+def _redis(main: PenstockFile, file: str) -> Iterator[ConfigError]:
+    url = main.redis.url
+    if url and urlsplit(url).scheme not in _SCHEMES:
+        yield ConfigError(file, "redis.url", f"starts with none of {', '.join(scheme + '://' for scheme in _SCHEMES)}")
+
+
+def _net(main: PenstockFile, file: str) -> Iterator[ConfigError]:
+    for place, server in enumerate(main.net.nameservers):
+        if _address(server) is None:
+            yield ConfigError(file, f"net.nameservers[{place}]", f"{server!r} is not an IP address")
+    for place, block in enumerate(main.net.allow_targets):
+        try:
+            ipaddress.ip_network(block)
+        except ValueError as error:  # its text says what is wrong, host bits set included
+            yield ConfigError(file, f"net.allow_targets[{place}]", f"{error}; write a network like 10.1.0.0/16")
+
+
+def _metrics(main: PenstockFile, file: str) -> Iterator[ConfigError]:
+    if _address(main.metrics.address) is None:
+        yield ConfigError(file, "metrics.address", f"{main.metrics.address!r} is not an IP address")
+
+
+def _retry(main: PenstockFile, file: str) -> Iterator[ConfigError]:
+    for place, step in enumerate(main.retry.curve):
+        if step < 1:
+            yield ConfigError(file, f"retry.curve[{place}]", "a wait under 1s would hammer the receiver")
+
+
+def _identities(identities: Sequence[Identity | None], file: str) -> Iterator[ConfigError]:
+    domains = [identity.domain if identity is not None else None for identity in identities]
+    for place, identity in enumerate(identities):
+        if identity is None:
+            continue
+        key = f"identity[{place}]"
+        if not host_name(identity.domain) or identity.domain != identity.domain.lower():
+            yield ConfigError(file, f"{key}.domain", f"{identity.domain!r} is not a domain in lower case and A-label form")
+        if identity.domain in domains[:place]:
+            yield ConfigError(file, f"{key}.domain", f"{identity.domain!r} is there already")
+        if not identity.keys:
+            yield ConfigError(file, f"{key}.keys", "no key: mail of this identity could not be signed")
+        if identity.message_id_domain and not host_name(identity.message_id_domain):
+            yield ConfigError(file, f"{key}.message_id_domain", f"{identity.message_id_domain!r} is not a domain")
+        yield from _keys(identity, key, file)
+        for other_place, other in enumerate(identity.also):
+            if other not in domains and None not in domains:
+                yield ConfigError(file, f"{key}.also[{other_place}]", f"{other!r} is not the domain of an identity")
+
+
+def _keys(identity: Identity, key: str, file: str) -> Iterator[ConfigError]:
+    selectors = [item.selector for item in identity.keys]
+    for place, item in enumerate(identity.keys):
+        where = f"{key}.keys[{place}]"
+        if not _SELECTOR.fullmatch(item.selector):
+            yield ConfigError(file, f"{where}.selector", f"{item.selector!r} is not a lower-case DNS name")
+        if item.selector in selectors[:place]:
+            yield ConfigError(file, f"{where}.selector", f"{item.selector!r} is there already")
+        if item.from_ is not None and item.until is not None and item.until <= item.from_:
+            yield ConfigError(file, f"{where}.until", f"{item.until} is not after from = {item.from_}")
+
+
+def _source(source: SourceTable, key: str, file: str) -> Iterator[ConfigError]:
+    if not _NAME.fullmatch(source.name):
+        yield ConfigError(file, f"{key}.name", f"{source.name!r}: letters, digits, '_', '.' and '-', at most 63")
+    if not _POOL.fullmatch(source.pool):
+        yield ConfigError(file, f"{key}.pool", f"{source.pool!r}: lower-case letters, digits, '_' and '-', at most 64")
+    if source.address and _address(source.address) is None:
+        yield ConfigError(file, f"{key}.address", f"{source.address!r} is not an IP address")
+    if not ehlo_name(source.ehlo):
+        yield ConfigError(file, f"{key}.ehlo", f"{source.ehlo!r} is neither a host name nor an address literal")
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        return None

@@ -1,0 +1,163 @@
+"""What each table of penstock.toml and sources.toml may hold. `config/README.md` documents every key here; a test compares."""
+
+from datetime import date
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from sender.model import Step
+from sender.schema import Seconds
+
+_MINUTE = 60.0
+_HOUR = 3600.0
+_DAY = 86400.0
+
+Port = Annotated[int, Meta(ge=1, le=65535)]
+Count = Annotated[int, Meta(ge=1)]
+
+
+class IpPreference(StrEnum):
+    """Which addresses of an MX host are tried, and which of them first."""
+
+    PREFER_IPV6 = "prefer_ipv6"
+    PREFER_IPV4 = "prefer_ipv4"
+    IPV4 = "ipv4"
+    IPV6 = "ipv6"
+
+
+class Redis(Struct, frozen=True, kw_only=True):
+    url: str = ""  # "" starts an embedded Valkey of our own
+    partitions: Annotated[int, Meta(ge=1, le=1024)] = 16
+
+
+class Fleet(Struct, frozen=True, kw_only=True):
+    host: str = ""  # "" is this machine's host name
+    delivery: Annotated[int, Meta(ge=1, le=256)] = 2
+    signers: Annotated[int, Meta(ge=1, le=256)] = 2
+    runtime_dir: str = ""
+    state_dir: str = ""
+    drain_s: Seconds = Seconds(30)
+
+
+class Net(Struct, frozen=True, kw_only=True):
+    nameservers: tuple[str, ...] = ()
+    dns_port: Port = 53
+    smtp_port: Port = 25
+    ip: IpPreference = IpPreference.PREFER_IPV6
+    allow_targets: tuple[str, ...] = ()
+    connect_timeout: Seconds = Seconds(30)
+    ca_file: str = ""
+
+
+class Timeouts(Struct, frozen=True, kw_only=True):
+    """How long to wait for each reply; the defaults are the floors of RFC 5321 section 4.5.3.2 where it names one."""
+
+    greeting: Seconds = Seconds(5 * _MINUTE)
+    ehlo: Seconds = Seconds(5 * _MINUTE)
+    starttls: Seconds = Seconds(2 * _MINUTE)
+    tls: Seconds = Seconds(_MINUTE)
+    mail: Seconds = Seconds(5 * _MINUTE)
+    rcpt: Seconds = Seconds(5 * _MINUTE)
+    data: Seconds = Seconds(2 * _MINUTE)
+    dot: Seconds = Seconds(10 * _MINUTE)
+    rset: Seconds = Seconds(20)
+    quit: Seconds = Seconds(5)
+
+
+class Delivery(Struct, frozen=True, kw_only=True):
+    pack_size: Annotated[int, Meta(ge=1, le=1000)] = 200
+    ahead: Count = 1_000_000
+    lookahead: Annotated[int, Meta(ge=1, le=10_000)] = 64
+    sessions: Annotated[int, Meta(ge=1, le=50_000)] = 2_000
+
+
+class Retry(Struct, frozen=True, kw_only=True):
+    curve: Annotated[tuple[Seconds, ...], Meta(min_length=1)] = (
+        Seconds(5 * _MINUTE),
+        Seconds(15 * _MINUTE),
+        Seconds(30 * _MINUTE),
+        Seconds(_HOUR),
+        Seconds(2 * _HOUR),
+        Seconds(4 * _HOUR),
+    )
+    jitter: Annotated[float, Meta(ge=0, le=0.9)] = 0.2
+    give_up: Seconds = Seconds(4 * _DAY)
+    in_doubt_tries: Annotated[int, Meta(ge=0, le=10)] = 2
+    scale: Annotated[float, Meta(gt=0, le=1)] = 1.0
+
+
+class Metrics(Struct, frozen=True, kw_only=True):
+    address: str = "127.0.0.1"
+    port: Port = 9464
+
+
+class Log(Struct, frozen=True, kw_only=True):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["json", "console"] = "json"
+
+
+class Tokens(Struct, frozen=True, kw_only=True):
+    key_file: str = ""  # "" is tokens.key in the state directory
+
+
+class KeyFile(Struct, frozen=True, kw_only=True, rename={"from_": "from"}):
+    """One DKIM key of an identity; the private half stays in its file, for the signer alone to open."""
+
+    selector: str
+    file: str
+    algorithm: Literal["rsa-sha256", "ed25519-sha256"] = "rsa-sha256"
+    from_: date | None = None  # the first day it signs; none: at once
+    until: date | None = None  # the first day it no longer signs; none: never
+
+
+class Identity(Struct, frozen=True, kw_only=True):
+    """A domain that signs; its keys all sign, and `also` names other identities whose keys sign as well."""
+
+    domain: str
+    keys: tuple[KeyFile, ...] = ()
+    message_id_domain: str = ""  # "" is the domain itself
+    also: tuple[str, ...] = ()
+    canonicalization: Literal["relaxed/relaxed", "relaxed/simple", "simple/relaxed", "simple/simple"] = "relaxed/relaxed"
+
+
+class SourceTable(Struct, frozen=True, kw_only=True):
+    name: str
+    ehlo: str
+    address: str = ""
+    pool: str = "main"
+    host: str = ""
+
+
+class PenstockFile(Struct, frozen=True, kw_only=True):
+    redis: Redis = Redis()
+    fleet: Fleet = Fleet()
+    net: Net = Net()
+    timeouts: Timeouts = Timeouts()
+    delivery: Delivery = Delivery()
+    retry: Retry = Retry()
+    metrics: Metrics = Metrics()
+    log: Log = Log()
+    tokens: Tokens = Tokens()
+    identity: tuple[Identity, ...] = ()
+
+
+class SourcesFile(Struct, frozen=True, kw_only=True):
+    source: tuple[SourceTable, ...] = ()
+
+
+def deadlines(timeouts: Timeouts, connect_timeout: float) -> dict[Step, float]:
+    """Seconds to wait at each step of the dialogue."""
+    return {
+        Step.CONNECT: float(connect_timeout),
+        Step.GREETING: timeouts.greeting,
+        Step.EHLO: timeouts.ehlo,
+        Step.STARTTLS: timeouts.starttls,
+        Step.TLS: timeouts.tls,
+        Step.MAIL: timeouts.mail,
+        Step.RCPT: timeouts.rcpt,
+        Step.DATA: timeouts.data,
+        Step.DOT: timeouts.dot,
+        Step.RSET: timeouts.rset,
+        Step.QUIT: timeouts.quit,
+    }

@@ -1,0 +1,248 @@
+"""Transactions on a ready session, three ways (RFC 2920, RFC 3030).
+
+- lockstep: one command, one reply.
+- group: MAIL, RCPT and DATA in one write; the content in the next.
+- chain: the content of one transaction travels with MAIL, RCPT and DATA of the next, so that a message costs one round
+  trip. With CHUNKING whole transactions go out back to back, a bounded number in flight, and none need be waited for.
+
+What every way keeps to:
+
+- A refusal settles its transaction, and the session goes on. When MAIL was accepted and no end of data closed the
+  transaction, RSET goes before the next MAIL. A chained BDAT transaction always begins with RSET: its MAIL leaves before
+  we know whether the one ahead was refused at RCPT, and a receiver that still has that one open would take our recipient
+  and content under the wrong sender.
+- RCPT refused and DATA answered 354 all the same: a lone dot (RFC 2920 section 3.1), and the refusal stands.
+- RCPT accepted after MAIL was refused, or BDAT after RCPT was, is out of place: our count of replies and the receiver's
+  differ, and no reply can be believed.
+- A message whose end of data has commands behind it is Finished once these are answered too, up to DATA or BDAT, the first
+  that could tell a surplus reply from a due one. If the connection ends before, the replies read so far are believed.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sender.errors import LocalProtocolError, RemoteProtocolError
+from sender.model import Pipelining, Reply, Result, Step, Transaction
+from sender.smtp import command
+from sender.smtp.capability import Capabilities
+from sender.smtp.dialogue import Dialogue, accepted
+from sender.smtp.transfer import Transfer
+
+_COMMAND_UNKNOWN = frozenset({500, 501, 502, 504})  # to BDAT: the octets behind it may be read as commands
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How much may be in flight where BDAT chains whole transactions."""
+
+    transactions: int = 8  # their replies, five lines each, fit a socket buffer even if nobody reads while we write
+    octets: int = 1 << 20  # of content; one transaction always fits
+
+
+class Pipeline:
+    """The transactions of one session, from `send` to their Results."""
+
+    def __init__(self, dialogue: Dialogue, capabilities: Capabilities, mode: Pipelining, limits: Limits | None) -> None:
+        """`limits` of None rules BDAT out."""
+        self._dialogue, self._capabilities = dialogue, capabilities
+        self.mode = mode if capabilities.pipelining else Pipelining.LOCKSTEP
+        self._limits = limits if self.mode is Pipelining.CHAIN and capabilities.chunking else None
+        self._waiting: deque[Transfer] = deque()  # taken, nothing of it asked
+        self._open: deque[Transfer] = deque()  # asked, not Finished
+        self._current: Transfer | None = None  # the open one whose content has not gone yet
+        self._octets = 0  # of content in open transfers
+        self._must_reset = False  # the receiver has a transaction open that no end of data will close
+        self._on: dict[Step, Callable[[Transfer, Reply, bool], list[Result]]] = {
+            Step.MAIL: self._on_mail,
+            Step.RCPT: self._on_rcpt,
+            Step.DATA: self._on_data,
+            Step.DOT: self._on_dot,
+        }
+
+    @property
+    def wants(self) -> int:
+        """How many transactions may be handed over now."""
+        if self._limits is not None:
+            room = self._limits.transactions - len(self._open)
+            return room if self._octets < self._limits.octets or not self._open else 0
+        if self.mode is Pipelining.CHAIN:  # the one whose content goes next, and the one to chain behind it
+            return 2 - len(self._waiting) - (self._current is not None)
+        return 1 - len(self._waiting) - len(self._open)
+
+    @property
+    def idle(self) -> bool:
+        return not (self._open or self._waiting)
+
+    @property
+    def count(self) -> int:
+        """Transactions taken and not Finished."""
+        return len(self._open) + len(self._waiting)
+
+    def send(self, transaction: Transaction) -> Result | None:
+        """Take a transaction; a Result at once, and nothing written, when the receiver's extensions rule it out."""
+        if self.wants < 1:
+            raise LocalProtocolError("no transaction may be handed over now")
+        obstacle = self._capabilities.obstacle(transaction)
+        if obstacle is not None:
+            return Result(transaction=transaction, step=Step.MAIL, reply=obstacle, error=obstacle.text)
+        self._waiting.append(self._prepare(transaction))
+        self._begin()
+        return None
+
+    def reset(self) -> None:
+        """Ask for RSET on its own."""
+        self._dialogue.ask(Step.RSET, command.RSET)
+        self._must_reset = False
+
+    def answer(self, step: Step, transfer: Transfer, reply: Reply) -> list[Result]:
+        """Settle what a reply settles; raises RemoteProtocolError when it is out of place."""
+        return self._on[step](transfer, reply, accepted(step, reply))
+
+    def after_reset(self) -> None:
+        """RSET was answered: in lock-step, what waited for it goes on."""
+        if self._current is not None and self._current.script:
+            self._next_line(self._current)
+
+    def turned_away(self, step: Step, transfer: Transfer | None, reply: Reply) -> list[Result]:
+        """The receiver says it is closing (421): the Results that stand, the transaction it answered among them."""
+        if transfer is not None and transfer.answer is None:
+            transfer.answer = (step, reply)
+        results = []
+        while self._open and self._open[0].answer is not None:
+            results.append(self._finish())
+        return results
+
+    def lost(self, error: str, *, believe: bool, unsent: int) -> list[Result]:
+        """Results for all that is open; `believe` the replies already read unless one was out of place."""
+        open_transfers = [*self._open, *self._waiting]
+        self._open.clear()
+        self._waiting.clear()
+        self._current = None
+        return [
+            transfer.result() if believe and transfer.answer is not None else self._lost(transfer, error, unsent)
+            for transfer in open_transfers
+        ]
+
+    def _lost(self, transfer: Transfer, error: str, unsent: int) -> Result:
+        in_doubt = self._dialogue.may_have_ended(transfer, unsent)
+        step = Step.DOT if in_doubt else self._dialogue.standing(transfer)
+        return Result(transaction=transfer.transaction, step=step, error=error, in_doubt=in_doubt)
+
+    def _prepare(self, transaction: Transaction) -> Transfer:
+        command.check_content(transaction.content)
+        transfer = Transfer(transaction, transaction.content)
+        mail = command.mail(
+            transaction.mail_from,
+            size=len(transaction.content) if self._capabilities.size is not None else None,
+            eight_bit=transaction.eight_bit,
+            smtputf8=transaction.smtputf8,
+        )
+        rcpt = command.rcpt(transaction.rcpt, smtputf8=transaction.smtputf8)
+        transfer.script = [(Step.MAIL, mail), (Step.RCPT, rcpt)]
+        if self._limits is None:
+            transfer.script.append((Step.DATA, command.DATA))
+            transfer.content = command.dot_stuff(transaction.content)
+        return transfer
+
+    def _begin(self) -> None:
+        """Ask for the next waiting transaction, as soon as the mode lets its commands go out."""
+        while self._waiting and self._current is None:
+            if self._open and self.mode is not Pipelining.CHAIN:
+                return
+            transfer = self._waiting.popleft()
+            if self._must_reset or (self._limits is not None and self._open):
+                self.reset()
+            self._open.append(transfer)
+            self._octets += len(transfer.content)
+            if self._limits is None:
+                self._current = transfer
+            if self.mode is Pipelining.LOCKSTEP:
+                if self._dialogue.step is None:
+                    self._next_line(transfer)
+                return
+            self._ask_all(transfer)
+
+    def _ask_all(self, transfer: Transfer) -> None:
+        for step, line in transfer.script:
+            self._dialogue.ask(step, line, transfer)
+        transfer.script = []
+        if self._limits is not None:
+            self._dialogue.say(command.bdat(len(transfer.content), last=True))
+            self._dialogue.ask_for_content(transfer.content, transfer)
+
+    def _next_line(self, transfer: Transfer) -> None:
+        step, line = transfer.script.pop(0)
+        self._dialogue.ask(step, line, transfer)
+
+    def _on_mail(self, transfer: Transfer, reply: Reply, right: bool) -> list[Result]:
+        if not right:
+            transfer.answer = (Step.MAIL, reply)
+        return self._go_on(transfer)
+
+    def _on_rcpt(self, transfer: Transfer, reply: Reply, right: bool) -> list[Result]:
+        if right and transfer.answer is not None:
+            raise RemoteProtocolError(Step.RCPT, f"accepted though MAIL was refused: {reply}")
+        if not right and transfer.answer is None:
+            transfer.answer = (Step.RCPT, reply)
+        return self._go_on(transfer)
+
+    def _go_on(self, transfer: Transfer) -> list[Result]:
+        """In lock-step the next line follows, or the end of a refused transaction."""
+        if not transfer.script:
+            return []
+        if transfer.answer is None:
+            self._next_line(transfer)
+            return []
+        return self._without_content(transfer)
+
+    def _on_data(self, transfer: Transfer, reply: Reply, right: bool) -> list[Result]:
+        results = self._finish_ahead_of(transfer)
+        if not right:
+            transfer.answer = transfer.answer or (Step.DATA, reply)
+            return results + self._without_content(transfer)
+        self._current = None
+        if transfer.answer is None:
+            self._dialogue.say(transfer.content)
+            self._dialogue.ask_for_content(command.END_OF_DATA, transfer)
+        else:
+            self._dialogue.ask(Step.DOT, command.END_OF_DATA, transfer)
+        self._begin()
+        return results
+
+    def _without_content(self, transfer: Transfer) -> list[Result]:
+        """A transaction that ended before DATA was granted; unless MAIL was refused, the receiver still has it open."""
+        assert transfer.answer is not None
+        self._must_reset = transfer.answer[0] is not Step.MAIL
+        self._current = None
+        result = self._finish()
+        self._begin()
+        return [result]
+
+    def _on_dot(self, transfer: Transfer, reply: Reply, right: bool) -> list[Result]:
+        if self._limits is not None:
+            self._check_chunk(transfer, reply, right)
+        results = self._finish_ahead_of(transfer)
+        transfer.answer = transfer.answer or (Step.DOT, reply)
+        if len(self._open) == 1:
+            results.append(self._finish())
+        return results
+
+    def _check_chunk(self, transfer: Transfer, reply: Reply, right: bool) -> None:
+        if right and transfer.answer is not None:
+            raise RemoteProtocolError(Step.DOT, f"BDAT accepted though {transfer.answer[0]} was refused: {reply}")
+        if reply.code in _COMMAND_UNKNOWN:
+            raise RemoteProtocolError(Step.DOT, f"BDAT is not understood though CHUNKING was offered: {reply}")
+        self._must_reset = not right
+
+    def _finish_ahead_of(self, transfer: Transfer) -> list[Result]:
+        """Results held until the replies behind them lined up."""
+        results = []
+        while self._open[0] is not transfer:
+            results.append(self._finish())
+        return results
+
+    def _finish(self) -> Result:
+        transfer = self._open.popleft()
+        self._octets -= len(transfer.content)
+        return transfer.result()

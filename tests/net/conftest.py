@@ -1,0 +1,16 @@
+"""Fixtures of the network tests."""
+
+import pytest
+import trio.testing
+import trustme
+
+
+@pytest.fixture
+def patient_clock() -> trio.testing.MockClock:
+    """Jumps like the autojump clock, but only once real sockets have had a moment to deliver."""
+    return trio.testing.MockClock(autojump_threshold=0.02)
+
+
+@pytest.fixture(scope="session")
+def authority() -> trustme.CA:
+    return trustme.CA()

@@ -1,0 +1,84 @@
+"""deploy/ agrees with the project: pins with hashes, units that call commands that exist, ports that are served."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from sender.settings.sections import PenstockFile
+from workers.cli import COMMANDS
+from workers.fleet import DELIVERY_PORT, EXPANDER_PORT, SCHEDULER_PORT
+
+ROOT = Path(__file__).parent.parent
+DEPLOY = ROOT / "deploy"
+LISTS = ["constraints.txt", "constraints-dev.txt"]
+
+
+def pins(name: str) -> dict[str, tuple[str, list[str]]]:
+    """Package: its version and hashes."""
+    text = (DEPLOY / name).read_text().replace("\\\n", " ")
+    found: dict[str, tuple[str, list[str]]] = {}
+    for line in text.splitlines():
+        if line and not line.lstrip().startswith("#"):
+            requirement, *options = line.split()
+            package, version = requirement.split("==")
+            found[canonicalize_name(package)] = (version, options)
+    return found
+
+
+def wanted(section: str) -> list[Requirement]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    lists = {
+        "build": project["build-system"]["requires"],
+        "run": project["project"]["dependencies"],
+        "dev": project["project"]["optional-dependencies"]["dev"],
+    }
+    return [Requirement(line) for line in lists[section]]
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_every_pin_has_hashes(name: str) -> None:
+    for package, (_, options) in pins(name).items():
+        assert options, package
+        assert all(re.fullmatch(r"--hash=sha256:[0-9a-f]{64}", option) for option in options), package
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_no_index_and_no_machine_is_named(name: str) -> None:
+    text = (DEPLOY / name).read_text()
+    assert "://" not in text
+    assert "--index" not in text
+    assert not re.search(r"(^|[ =])/", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize(("name", "sections"), [(LISTS[0], ["build", "run"]), (LISTS[1], ["build", "run", "dev"])])
+def test_the_pins_are_what_the_project_asks_for(name: str, sections: list[str]) -> None:
+    """Whoever changes pyproject.toml and forgets `make constraints` hears of it here."""
+    pinned = pins(name)
+    for requirement in [one for section in sections for one in wanted(section)]:
+        version, _ = pinned[canonicalize_name(requirement.name)]
+        assert requirement.specifier.contains(version), requirement
+
+
+def test_both_lists_agree() -> None:
+    running, testing = pins(LISTS[0]), pins(LISTS[1])
+    assert {package: testing.get(package) for package in running} == running
+
+
+def test_units_call_commands_that_exist() -> None:
+    units = list((DEPLOY / "systemd").glob("*.service"))
+    assert len(units) == 2
+    for unit in units:
+        calls = re.findall(r"^ExecStart=.*/penstock (\w+)", unit.read_text(), re.MULTILINE)
+        assert len(calls) == 1
+        assert calls[0] in COMMANDS
+
+
+def test_prometheus_scrapes_the_ports_that_are_served() -> None:
+    scraped = {int(port) for port in re.findall(r"127\.0\.0\.1:(\d+)", (DEPLOY / "prometheus/prometheus.yml").read_text())}
+    defaults = PenstockFile()
+    delivery = range(DELIVERY_PORT, DELIVERY_PORT + defaults.fleet.delivery)
+    assert scraped == {defaults.metrics.port + offset for offset in (EXPANDER_PORT, SCHEDULER_PORT, *delivery)}

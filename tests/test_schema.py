@@ -1,0 +1,88 @@
+"""Tables into typed values: every error at once, each with file, key and reason."""
+
+from typing import Literal
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sender.errors import ConfigErrors
+from sender.model import TlsPolicy
+from sender.schema import Seconds, convert, seconds
+
+
+class Inner(msgspec.Struct, frozen=True, kw_only=True):
+    wait: Seconds
+    port: int = 25
+
+
+class Outer(msgspec.Struct, kw_only=True):
+    name: str
+    inner: Inner = Inner(wait=Seconds(1))
+    many: tuple[Inner, ...] = ()
+    low: int = 0
+    high: int = 9
+    format: Literal["json", "console"] = "json"
+    tls: TlsPolicy | None = None
+
+    def __post_init__(self) -> None:
+        if self.low > self.high:
+            raise ValueError("low is above high")
+
+
+def errors(table: object) -> list[str]:
+    with pytest.raises(ConfigErrors) as caught:
+        convert(Outer, table, file="f.toml")
+    return [str(error) for error in caught.value.errors]
+
+
+def test_a_good_table_becomes_its_type() -> None:
+    value = convert(Outer, {"name": "x", "inner": {"wait": "90s"}, "many": [{"wait": 2, "port": 26}]}, file="f.toml")
+    assert value == Outer(name="x", inner=Inner(wait=Seconds(90)), many=(Inner(wait=Seconds(2), port=26),))
+
+
+def test_every_error_is_reported_with_its_place() -> None:
+    found = errors({"nam": "x", "inner": {"wait": "soon"}, "many": [{"wait": 1}, {"wait": 1, "port": "x"}], "low": "1"})
+    assert found[0] == "f.toml: nam: unknown key; did you mean 'name'?"
+    assert found[1] == "f.toml: name: missing"
+    assert found[2].startswith("f.toml: inner.wait: 'soon' is not a duration")
+    assert found[3] == "f.toml: many[1].port: Expected `int`, got `str`; found 'x'"
+    assert found[4] == "f.toml: low: Expected `int`, got `str`; found '1'"
+    assert len(found) == 5
+
+
+def test_a_check_across_fields_runs_once_all_of_them_are_good() -> None:
+    assert errors({"name": "x", "low": 3, "high": 2}) == ["f.toml: low is above high"]
+
+
+def test_the_allowed_values_are_listed() -> None:
+    found = errors({"name": "x", "format": "xml", "tls": "maybe"})
+    assert found[0] == "f.toml: format: Invalid enum value 'xml'; found 'xml'; allowed: json, console"
+    assert found[1].endswith("found 'maybe'; allowed: off, opportunistic, required, verified")
+
+
+def test_something_else_than_a_table_is_said_so() -> None:
+    assert errors([]) == ["f.toml: expected a table, found []"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("90s", 90), ("5m", 300), ("4d12h", 388_800), ("500ms", 0.5), ("1.5h", 5400), (7, 7), (0, 0)]
+)
+def test_durations(text: object, expected: float) -> None:
+    assert seconds(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "5", "5 m", "m", "-5m", "5x", "5m!", -1, True, None, [], "m5"])
+def test_what_is_no_duration_is_refused(text: object) -> None:
+    with pytest.raises(ValueError, match="is not a duration"):
+        seconds(text)
+
+
+@given(st.text(alphabet="0123456789.msdhw ", max_size=12))
+def test_a_duration_is_refused_or_not_negative(text: str) -> None:
+    try:
+        found = seconds(text)
+    except ValueError:
+        return
+    assert found >= 0

@@ -1,0 +1,217 @@
+"""Settings: the shipped files load and are complete, an operator's files lie over them, and every error is told at once."""
+
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+import pytest
+from msgspec import Struct
+from msgspec.structs import fields
+
+from sender.errors import ConfigErrors
+from sender.model import Step
+from sender.policy.receivers import ProfileFile
+from sender.settings import load, read, shipped
+from sender.settings.checks import ehlo_name, host_name
+from sender.settings.sections import PenstockFile, SourcesFile
+
+
+def keys_of(kind: type[Struct], prefix: str = "") -> Iterator[str]:
+    """Every key a file may have, in dotted form; keys of `[[tables]]` without their place."""
+    for field in fields(kind):
+        name = f"{prefix}{field.encode_name}"
+        inner = get_args(field.type)[0] if get_origin(field.type) is tuple else field.type
+        if isinstance(inner, type) and issubclass(inner, Struct):
+            yield from keys_of(inner, f"{name}.")
+        else:
+            yield name
+
+
+def write(directory: Path, name: str, text: str) -> Path:
+    path = directory / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return directory
+
+
+def problems(directory: Path) -> list[str]:
+    return [str(error).removeprefix(f"{directory}/") for error in read(directory).errors]
+
+
+def test_the_shipped_files_load() -> None:
+    settings = load()
+    assert [source.name for source in settings.sources] == ["local"]
+    assert {"_default", "google", "microsoft", "yahoo", "apple", "orange", "laposte", "sfr", "free"} <= set(settings.receivers)
+
+
+@pytest.mark.parametrize("kind", [PenstockFile, SourcesFile, ProfileFile])
+def test_every_key_is_documented(kind: type[Struct]) -> None:
+    text = (shipped() / "README.md").read_text(encoding="utf-8")
+    documented = set(re.findall(r"^\| `([^`]+)` \|", text, re.MULTILINE))
+    assert set(keys_of(kind)) <= documented
+    roots = {field.encode_name for field in fields(kind)}
+    stale = {key for key in documented if key.split(".")[0] in roots} - set(keys_of(kind)) - {"rule", "identity.keys"}
+    assert not stale
+
+
+@pytest.mark.parametrize(("name", "kind"), [("penstock.toml", PenstockFile), ("sources.toml", SourcesFile)])
+def test_every_key_stands_in_the_shipped_file_with_a_comment(name: str, kind: type[Struct]) -> None:
+    text = (shipped() / name).read_text(encoding="utf-8")
+    for key in keys_of(kind):
+        assert re.search(rf"^(?:# )?{key.rpartition('.')[2]} = ", text, re.MULTILINE), key
+
+
+def test_the_shipped_file_states_the_defaults() -> None:
+    settings = load()
+    shown = tomllib.loads((shipped() / "penstock.toml").read_text(encoding="utf-8"))
+    for field in fields(PenstockFile):
+        if field.name != "identity":
+            section = getattr(settings, field.name)
+            assert section == field.type(), field.name
+            assert set(shown[field.name]) == {inner.encode_name for inner in fields(field.type)}
+
+
+def test_an_operators_file_replaces_the_shipped_one_of_its_name(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        "penstock.toml",
+        '[fleet]\ndelivery = 7\n[[identity]]\ndomain = "a.example"\nkeys = [{selector="s", file="k"}]',
+    )
+    write(tmp_path, "receivers/google.toml", '[match]\nmx = [".google.com"]\n')
+    write(tmp_path, "receivers/mine.toml", '[match]\nmx = [".mine.example"]\n')
+    settings = load(tmp_path)
+    assert settings.fleet.delivery == 7
+    assert settings.identities[0].keys[0].algorithm == "rsa-sha256"
+    assert [source.name for source in settings.sources] == ["local"]
+    assert settings.receivers["google"] == (str(tmp_path / "receivers/google.toml"), {"match": {"mx": [".google.com"]}})
+    assert settings.receivers["orange"][0] == str(shipped() / "receivers/orange.toml")
+    assert "mine" in settings.receivers
+    assert settings.path("keys/k.pem") == tmp_path / "keys/k.pem"
+    assert repr(settings) == f"<Settings {tmp_path}: 1 sources, {len(settings.receivers)} receivers>"
+
+
+def test_deadlines_cover_every_step() -> None:
+    found = load().deadlines
+    assert set(found) == set(Step)
+    assert found[Step.DOT] == 600
+    assert found[Step.CONNECT] == 30
+
+
+def test_all_errors_of_all_files_are_reported_at_once(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        "penstock.toml",
+        """
+        [redis]
+        urll = ""
+        partitions = 0
+        [net]
+        smtp_port = 99999
+        allow_targets = ["10.0.0.1/8"]
+        [retry]
+        curve = []
+        [timeout]
+        [[identity]]
+        domain = "Shop_.example"
+        """,
+    )
+    write(tmp_path, "sources.toml", '[[source]]\nname = "a"\nehlo = "bad name"\naddress = "10.0.0"\npool = "A/B"\n')
+    write(tmp_path, "receivers/bad.toml", "x = \n")
+    found = problems(tmp_path)
+    assert found[0] == "penstock.toml: redis.urll: unknown key; did you mean 'url'?"
+    assert found[1:3] == [
+        "penstock.toml: redis.partitions: Expected `int` >= 1; found 0",
+        "penstock.toml: net.smtp_port: Expected `int` <= 65535; found 99999",
+    ]
+    assert [line.split(": ")[1] for line in found[3:]] == [
+        "retry.curve",
+        "timeout",
+        "identity[0].domain",
+        "identity[0].keys",
+        "source[0].pool",
+        "source[0].address",
+        "source[0].ehlo",
+        "not TOML",
+    ]
+    assert "line 1, column 5" in found[-1]
+    with pytest.raises(ConfigErrors) as caught:
+        load(tmp_path)
+    assert len(caught.value.errors) == len(found)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("penstock.toml", '[redis]\nurl = "http://x"', "redis.url: starts with none of redis://"),
+        ("penstock.toml", '[net]\nnameservers = ["dns.example"]', "net.nameservers[0]: 'dns.example' is not an IP address"),
+        ("penstock.toml", '[net]\nallow_targets = ["10.0.0.1/8"]', "net.allow_targets[0]: 10.0.0.1/8 has host bits set"),
+        ("penstock.toml", '[metrics]\naddress = "x"', "metrics.address: 'x' is not an IP address"),
+        ("penstock.toml", '[retry]\ncurve = ["5m", "10ms"]', "retry.curve[1]: a wait under 1s"),
+        ("penstock.toml", "identity = 5", "identity: expected tables"),
+        ("penstock.toml", '[[identity]]\ndomain = "a.example"', "identity[0].keys: no key"),
+        ("penstock.toml", "redis = 5", "redis: expected a table, found 5"),
+        ("penstock.toml", b"\xff", "not UTF-8: byte 0"),
+        ("penstok.toml", "", "penstok.toml: not a file we read; allowed: penstock.toml"),
+        ("sources.toml", "", "source: no source"),
+        ("sources.toml", "[[sources]]", "sources: unknown key; did you mean 'source'?"),
+        ("sources.toml", '[[source]]\nname="a"\nehlo="a.b"\n' * 2, "source[1].name: 'a' is there already"),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path: Path, name: str, text: str | bytes, expected: str) -> None:
+    (tmp_path / name).write_bytes(text.encode() if isinstance(text, str) else text)
+    assert [line for line in problems(tmp_path) if expected in line], problems(tmp_path)
+
+
+def test_an_identity_and_its_keys_are_checked(tmp_path: Path) -> None:
+    key = '{selector = "S 1", file = "k", from = 2026-02-01, until = 2026-01-01}'
+    identity = f'[[identity]]\ndomain = "a.example"\nmessage_id_domain = "-"\nalso = ["b.example"]\nkeys = [{key}, {key}]\n'
+    write(tmp_path, "penstock.toml", identity * 2)
+    keys = [error.key for error in read(tmp_path).errors]
+    for expected in (
+        "identity[0].message_id_domain",
+        "identity[0].keys[0].selector",
+        "identity[0].keys[0].until",
+        "identity[0].keys[1].selector",
+        "identity[0].also[0]",
+        "identity[1].domain",
+    ):
+        assert expected in keys
+
+
+def test_two_sources_do_not_share_an_address(tmp_path: Path) -> None:
+    source = '[[source]]\nname = "{}"\nehlo = "a.example"\naddress = "192.0.2.1"\nhost = "{}"\n'
+    write(tmp_path, "sources.toml", source.format("a", "h") + source.format("b", "h") + source.format("c", "other"))
+    assert problems(tmp_path) == ["sources.toml: source[1].address: 192.0.2.1 belongs to another source already"]
+
+
+def test_a_directory_that_is_not_there_is_said_so(tmp_path: Path) -> None:
+    with pytest.raises(ConfigErrors, match="no such directory"):
+        load(tmp_path / "none")
+
+
+def test_a_bad_section_leaves_the_others(tmp_path: Path) -> None:
+    write(tmp_path, "penstock.toml", '[redis]\npartitions = "x"\n[log]\nlevel = "debug"\n')
+    reading = read(tmp_path)
+    assert reading.settings.log.level == "debug"
+    assert reading.settings.redis.partitions == 16
+    assert len(reading.errors) == 1
+
+
+@pytest.mark.parametrize("name", ["mail.example.com", "a", "[192.0.2.1]", "[IPv6:2001:db8::1]", "xn--bcher-kva.example"])
+def test_names_ehlo_may_say(name: str) -> None:
+    assert ehlo_name(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["", "a b", "a_b.example", "-a.example", "a.example.", "[x]", "a..b", "bücher.example", "a\r\nb", "x" * 64]
+)
+def test_names_ehlo_may_not_say(name: str) -> None:
+    assert not ehlo_name(name)
+    assert not host_name(name)
+
+
+def test_what_is_read_stays_raw() -> None:
+    table: Any = load().receivers["orange"][1]
+    assert table["limits"]["connections"] == 2

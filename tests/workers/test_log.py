@@ -1,0 +1,237 @@
+import json
+import logging
+import os
+import threading
+from collections.abc import Iterator
+from typing import Any, cast
+
+import pytest
+import structlog
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from sender.backlog import Held
+from sender.campaigns import Campaign
+from sender.model import Category, Envelope, LaneId, Outcome, Reply, Route, State, Step, Verdict
+from sender.policy.retry import Final, Later
+from sender.queue.base import Lease
+from sender.record import Attempt
+from workers.log import LINE_MOST, VALUE_MOST, Log, Renderer, Writer, attempt, printable, set_up
+
+HOSTILE = [
+    '250 ok\r\n{"level":"info","event":"forged"}',
+    "\x1b[2J\x1b[1;31mred\x07",
+    "nul \x00 and delete \x7f and next line \x85 and c1 \x9b31m",
+    "separators \u2028 \u2029 and directions \u202e\u2066",
+    "surrogate \udcff from a broken octet",
+    '"}, {"',
+    "\\n written out",
+]
+
+
+def rendered(**values: Any) -> bytes:
+    return Renderer("test", clock=lambda: 1_700_000_000.25)(None, "info", {"event": "reply", **values})
+
+
+@pytest.fixture
+def root_logging() -> Iterator[None]:
+    """Undoes what `set_up` does to the process."""
+    handlers, level = logging.root.handlers[:], logging.root.level
+    yield
+    logging.root.handlers[:] = handlers
+    logging.root.setLevel(level)
+    structlog.reset_defaults()
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_text_stays_in_its_value(text: str) -> None:
+    line = rendered(reply=text)
+    assert line.count(b"\n") == 1
+    assert line.endswith(b"\n")
+    value = json.loads(line)["reply"]
+    assert value.isprintable()
+    assert json.loads(line)["event"] == "reply"
+
+
+def test_escapes_can_be_read() -> None:
+    assert printable("a\r\nb\x1b[0m\x00\u2028\udcff") == "a\\r\\nb\\x1b[0m\\x00\\u2028\\udcff"
+    assert printable("déjà vu, 日本") == "déjà vu, 日本"
+
+
+def test_broken_octets_are_shown() -> None:
+    assert json.loads(rendered(reply=b"caf\xe9\n"))["reply"] == "caf\\xe9\\n"
+
+
+@given(st.text(st.characters(), max_size=40) | st.binary(max_size=40))
+@example("\ud800")
+def test_any_value_becomes_one_valid_line(value: object) -> None:
+    line = rendered(value=value, nested={"key": [value]})
+    assert line.count(b"\n") == 1
+    line.decode("utf-8")
+    json.loads(line)
+
+
+@pytest.mark.parametrize("text", ["x" * 1_000_000, "\x1b" * 1_000_000, "é" * 3000, "日" * 3000])
+def test_values_and_lines_are_bounded(text: str) -> None:
+    assert len(printable(text)) <= VALUE_MOST
+    line = rendered(reply=text, other=text, third=text)
+    assert len(line) <= LINE_MOST
+    json.loads(line)
+
+
+def test_a_cut_value_keeps_both_ends_and_says_so() -> None:
+    cut = printable("begin " + "x" * 10_000 + " end")
+    assert cut.startswith("begin x")
+    assert cut.endswith("x end")
+    assert "more]" in cut
+
+
+def test_deep_and_endless_values_are_cut() -> None:
+    loop: list[Any] = []
+    loop.append(loop)
+    json.loads(rendered(value=loop))
+    assert len(json.loads(rendered(value=list(range(5000))))["value"]) == 100
+    json.loads(rendered(value=2**200, none=None, yes=True, nan=float("nan")))
+
+
+def test_private_keys_are_withheld() -> None:
+    pem = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIA\n-----END PRIVATE KEY-----\n"
+    for value in (pem, pem.encode(), {"key": pem}, [pem], ValueError(pem)):
+        assert b"MC4C" not in rendered(value=value)
+
+
+def test_an_exception_is_one_line() -> None:
+    with pytest.raises(ValueError, match="first") as caught:
+        int("first\nsecond")
+    line = rendered(exc_info=caught.value)
+    assert line.count(b"\n") == 1
+    assert "test_log.py" in json.loads(line)["exception"]
+    assert "ValueError: invalid literal" in json.loads(line)["exception"]
+
+
+def test_time_is_utc_with_milliseconds() -> None:
+    assert json.loads(rendered())["time"] == "2023-11-14T22:13:20.250Z"
+
+
+def test_console_lines_are_for_people_and_as_safe() -> None:
+    render = Renderer("delivery-0", "console", clock=lambda: 1_700_000_000.25)
+    line = render(None, "warning", {"event": "child ended", "why": "no\nsocket", "tries": 3})
+    assert line == b'2023-11-14T22:13:20.250Z warning delivery-0 child ended  why="no\\\\nsocket" tries=3\n'
+
+
+def test_set_up_writes_lines_of_ours_and_of_libraries(root_logging: None) -> None:
+    readable, writable = os.pipe()
+    writer = set_up("scheduler", level="info", descriptor=writable)
+    log: Log = structlog.get_logger()
+    log.debug("not shown")
+    log.info("promoted", envelopes=3)
+    logging.getLogger("redis").warning("connection %s\nlost", 7)
+    writer.close()
+    os.close(writable)
+    with os.fdopen(readable, "rb") as stream:
+        lines = [json.loads(line) for line in stream]
+    assert [(line["level"], line["role"], line["event"]) for line in lines] == [
+        ("info", "scheduler", "promoted"),
+        ("warning", "scheduler", "connection 7\\nlost"),
+    ]
+    assert lines[0]["envelopes"] == 3
+    assert lines[1]["library"] == "redis"
+
+
+def held(envelope: Envelope) -> Held:
+    lane = LaneId(source="s1", receiver="google")
+    route = Route(pool="main", receiver="google")
+    lease = Lease(id="1", lane=lane, route=route, owner="host/a", envelopes=(envelope,))
+    return Held(lease, 0, envelope, cast("Campaign", None))  # the log asks nothing of the campaign
+
+
+def test_an_attempt_tells_who_where_what_and_why(root_logging: None) -> None:
+    readable, writable = os.pipe()
+    writer = set_up("delivery-0", descriptor=writable)
+    lane = LaneId(source="s1", receiver="google")
+    log: Log = structlog.get_logger()
+    attempt(
+        log,
+        Attempt(
+            at=1_700_000_000.0,
+            held=held(Envelope(campaign="spring", ordinal=5, address="anna@gmail.example", attempts=1)),
+            lane=lane,
+            mx="mx.gmail.example",
+            step=Step.RCPT,
+            reply=Reply(code=550, enhanced="5.1.1", lines=("who?",)),
+            why="",
+            outcome=Outcome(verdict=Verdict.REJECTED, category=Category.UNKNOWN_USER, rule="no_such_user"),
+            next=Final(state=State.REJECTED),
+            seconds=0.12345,
+        ),
+    )
+    attempt(
+        log,
+        Attempt(
+            at=1_700_000_000.0,
+            held=held(Envelope(campaign="spring", ordinal=6, address="otto@gmail.example")),
+            lane=lane,
+            mx="mx.gmail.example",
+            step=Step.DOT,
+            reply=None,
+            why="connection lost",
+            outcome=Outcome(verdict=Verdict.DEFERRED, category=Category.NETWORK, in_doubt=True),
+            next=Later(due=1_700_000_300.0, attempts=1, doubts=1),
+            seconds=0.0,
+        ),
+    )
+    writer.close()
+    os.close(writable)
+    with os.fdopen(readable, "rb") as stream:
+        refused, doubtful = (json.loads(line) for line in stream)
+    assert refused | {"time": ""} == {
+        "time": "",
+        "level": "info",
+        "role": "delivery-0",
+        "event": "attempt",
+        "envelope": "spring:5",
+        "to": "anna@gmail.example",
+        "source": "s1",
+        "receiver": "google",
+        "mx": "mx.gmail.example",
+        "attempt": 2,
+        "step": "RCPT",
+        "reply": "550 5.1.1 who?",
+        "verdict": "rejected",
+        "category": "unknown_user",
+        "rule": "no_such_user",
+        "seconds": 0.123,
+        "in_doubt": False,
+    }
+    assert (doubtful["reply"], doubtful["in_doubt"]) == ("connection lost", True)
+
+
+def test_a_reader_that_stops_reading_holds_up_nobody() -> None:
+    """Nine megabytes at a pipe nobody reads: handing over never waits, and what is dropped is counted."""
+    readable, writable = os.pipe()
+    writer = Writer(writable)
+    for _ in range(9000):
+        writer.line(b'{"event":"%s"}\n' % (b"x" * 1000))
+    lines: list[bytes] = []
+
+    def read() -> None:
+        with os.fdopen(readable, "rb") as stream:
+            lines.extend(stream)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    writer.close()
+    os.close(writable)
+    reader.join()
+    dropped = [json.loads(line)["lines"] for line in lines if b"log lines dropped" in line]
+    assert sum(dropped) + len(lines) - len(dropped) == 9000
+    assert sum(dropped) > 0
+
+
+def test_a_reader_that_is_gone_ends_nothing() -> None:
+    readable, writable = os.pipe()
+    os.close(readable)
+    writer = Writer(writable)
+    writer.line(b"{}\n")
+    writer.close()
+    os.close(writable)

@@ -1,0 +1,154 @@
+"""`penstock check`: all that is wrong with a configuration, at once, before anything is sent.
+
+Errors keep Penstock from starting; warnings are things that are seldom meant. Each check is a function that yields its
+findings; a new one is one more line in CHECKS.
+"""
+
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import click
+
+from sender.content.key import PrivateKey
+from sender.content.rotation import Algorithm
+from sender.content.token import TokenKeys
+from sender.errors import ConfigError, ConfigErrors
+from sender.policy.receivers import Profiles
+from sender.settings import Settings, read
+from workers.commands.options import config_option
+
+_PRIVATE = 0o077  # mode bits that a secret's file may not have
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that is wrong, or that is seldom meant."""
+
+    error: ConfigError
+    fatal: bool = True
+
+    def __str__(self) -> str:
+        return f"{'error' if self.fatal else 'warning'}: {self.error}"
+
+
+@click.command()
+@config_option
+def command(config: Path | None) -> None:
+    """Validate the configuration and report every error with its file, key and reason."""
+    findings = check(config, datetime.now(tz=UTC).date())
+    for finding in findings:
+        click.echo(str(finding), err=True)
+    fatal = sum(finding.fatal for finding in findings)
+    if fatal:
+        click.echo(f"{fatal} error{'s' if fatal > 1 else ''}", err=True)
+        raise click.exceptions.Exit(1)
+    click.echo(f"{config or 'shipped configuration'}: good")
+
+
+def check(directory: Path | None, today: date) -> list[Finding]:
+    """Everything found, errors of the files themselves first."""
+    reading = read(directory)
+    findings = [Finding(error=error) for error in reading.errors]
+    for one in CHECKS:
+        findings += one(reading.settings, today)
+    return findings
+
+
+def _receivers(settings: Settings, today: date) -> Iterator[Finding]:
+    readable = {name: raw for name, raw in settings.receivers.items() if raw[1]}  # an unreadable one was reported already
+    try:
+        Profiles.parse(readable)
+    except ConfigErrors as several:
+        yield from (Finding(error=error) for error in several.errors)
+
+
+def _keys(settings: Settings, today: date) -> Iterator[Finding]:
+    for identity in settings.identities:
+        for key in identity.keys:
+            try:
+                PrivateKey.load(settings.path(key.file), Algorithm(key.algorithm))
+            except ConfigError as error:
+                yield _main(settings, f"identity {identity.domain}: key {key.selector}", str(error))
+        if identity.keys and not any((key.from_ or date.min) <= today < (key.until or date.max) for key in identity.keys):
+            yield _main(settings, f"identity {identity.domain}: keys", f"none of them signs on {today}")
+    if not settings.identities:
+        yield _main(settings, "identity", "none: campaigns can't be signed; `penstock keygen` makes a key", fatal=False)
+
+
+def _tokens(settings: Settings, today: date) -> Iterator[Finding]:
+    if not settings.tokens.key_file:
+        return
+    path = settings.path(settings.tokens.key_file)
+    try:
+        if path.stat().st_mode & _PRIVATE:
+            yield _main(settings, "tokens.key_file", f"{path}: others may read it; chmod 0600")
+        TokenKeys.parse(path.read_text(encoding="ascii"), file=str(path))
+    except OSError as error:
+        yield _main(settings, "tokens.key_file", f"{path}: {error.strerror}")
+    except UnicodeDecodeError:
+        yield _main(settings, "tokens.key_file", f"{path}: not a text of ASCII characters")
+    except ConfigErrors as several:
+        yield from (Finding(error=error) for error in several.errors)
+
+
+def _ca_file(settings: Settings, today: date) -> Iterator[Finding]:
+    if settings.net.ca_file and not settings.path(settings.net.ca_file).is_file():
+        yield _main(settings, "net.ca_file", f"{settings.path(settings.net.ca_file)}: no such file")
+
+
+def _redis(settings: Settings, today: date) -> Iterator[Finding]:
+    url = urlsplit(settings.redis.url)
+    remote = url.scheme in ("redis", "valkey", "rediss", "valkeys") and url.hostname not in ("localhost", "127.0.0.1", "::1")
+    if remote and url.scheme in ("redis", "valkey"):
+        yield _main(settings, "redis.url", "another host without TLS: recipients cross the network in clear", fatal=False)
+    if remote and not url.password:
+        yield _main(settings, "redis.url", "another host without a password", fatal=False)
+
+
+def _metrics(settings: Settings, today: date) -> Iterator[Finding]:
+    if settings.metrics.address not in ("127.0.0.1", "::1"):
+        yield _main(settings, "metrics.address", f"{settings.metrics.address} can be reached from outside", fatal=False)
+
+
+def _sources(settings: Settings, today: date) -> Iterator[Finding]:
+    here = settings.fleet.host or socket.gethostname()
+    for source in settings.sources:
+        if source.ehlo.rpartition(".")[2] in ("localdomain", "local", "invalid") or "." not in source.ehlo.strip("[]"):
+            why = f"{source.ehlo!r} is no public name: receivers will refuse it"
+            yield _source(settings, f"{source.name}: ehlo", why)
+        if source.address and source.host in ("", here) and not _ours(source.address):
+            yield _source(settings, f"{source.name}: address", f"{source.address} is not an address of this host ({here})")
+
+
+def _ours(address: str) -> bool:
+    """Whether connections can leave from this address: the kernel knows."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.bind((address, 0))
+    except OSError:
+        return False
+    return True
+
+
+def _main(settings: Settings, key: str, why: str, *, fatal: bool = True) -> Finding:
+    return Finding(error=ConfigError(str(settings.directory / "penstock.toml"), key, why), fatal=fatal)
+
+
+def _source(settings: Settings, key: str, why: str) -> Finding:
+    return Finding(error=ConfigError(str(settings.directory / "sources.toml"), key, why), fatal=False)
+
+
+CHECKS: tuple[Callable[[Settings, date], Iterator[Finding]], ...] = (
+    _receivers,
+    _keys,
+    _tokens,
+    _ca_file,
+    _redis,
+    _metrics,
+    _sources,
+)

@@ -1,0 +1,129 @@
+"""`penstock demo`: a campaign through the whole engine against an emulated internet, with nothing to set up."""
+
+import signal
+import socket
+import time
+from pathlib import Path
+
+import click
+import trio
+from rich.console import Console
+from rich.live import Live
+
+from sender.errors import SenderError
+from sender.queue.base import CampaignStatus, Queue
+from workers.commands.submit import submit
+from workers.demo import mailing, scene, view
+from workers.emulator.world import WorldOptions, build
+from workers.process import open_configured_queue
+
+_FRAME_S = 0.25
+_PATIENCE_S = 600.0  # a demo that has not finished by then has failed
+
+
+@click.command()
+@click.option("--recipients", type=click.IntRange(10, 1_000_000), default=10_000, show_default=True)
+@click.option("--keep", is_flag=True, help="Stay up when the campaign is through, to look around; Ctrl-C ends it.")
+@click.option(
+    "--config",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Your configuration directory: its receivers are used; network, keys and sources are the demo's own.",
+)
+def command(recipients: int, keep: bool, config: Path | None) -> None:
+    """Send a campaign to an emulated internet on this machine's loopback, and account for every recipient."""
+    console = Console()
+    try:
+        complete = trio.run(_until_signal, console, recipients, keep, config)
+    except KeyboardInterrupt:
+        complete = False
+    if not complete:
+        raise click.exceptions.Exit(1)
+
+
+async def _until_signal(console: Console, recipients: int, keep: bool, config: Path | None) -> bool:
+    """Play the demo; SIGTERM ends it like Ctrl-C does, with everything put away."""
+    result = False
+    async with trio.open_nursery() as nursery:
+
+        async def end_on_signal() -> None:
+            with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+                async for _ in signals:
+                    console.print("ending ...")
+                    nursery.cancel_scope.cancel()
+
+        nursery.start_soon(end_on_signal)
+        result = await _play(console, recipients, keep, config)
+        nursery.cancel_scope.cancel()
+    return result
+
+
+async def _play(console: Console, recipients: int, keep: bool, base: Path | None) -> bool:
+    with scene.stage() as directory:
+        config = directory / "config"
+        config.mkdir(mode=0o700)
+        campaign, rows = mailing.write(directory, build(WorldOptions()), recipients)
+        records = scene.make_keys(config)
+        async with scene.emulator(directory, {"records": records, "record": False}) as emulator:
+            port = _free_ports(8)
+            scene.write_config(config, base, emulator.ready, port)
+            console.print(f"The emulated internet is up: {len(emulator.ready['receivers'])} receivers. Starting the fleet.")
+            log = directory / "fleet.log"
+            async with scene.fleet(config, log) as fleet, open_configured_queue(config, patience_s=30.0) as (settings, queue):
+                began = time.monotonic()
+                with rows.open("rb") as stream:
+                    await submit(campaign, stream, mailing.CAMPAIGN, settings, queue)
+                status = await _watch(console, queue, emulator, fleet, recipients, log)
+                seconds = time.monotonic() - began
+                sums = view.totals(recipients, status, await emulator.ask("settle"))
+                view.summarise(console, sums, seconds, f"http://127.0.0.1:{port}/metrics and the ports after it")
+                if keep:
+                    await _stay(console, config, log)
+                return not sums.problems()
+
+
+async def _watch(
+    console: Console, queue: Queue, emulator: scene.Emulator, fleet: trio.Process, recipients: int, log: Path
+) -> CampaignStatus:
+    """Show the campaign until every recipient has a final state; SenderError where that does not come."""
+    picture = view.View(recipients)
+    with Live(picture.renderable, console=console, auto_refresh=False) as live, trio.move_on_after(_PATIENCE_S):
+        while True:
+            if fleet.poll() is not None:
+                raise SenderError(f"the fleet has ended with status {fleet.returncode}:\n{_tail(log)}")
+            found = await queue.status([mailing.CAMPAIGN])
+            if found:
+                picture.update(found[0], await emulator.ask("stats"))
+                live.update(picture.renderable, refresh=True)
+                if found[0].complete and found[0].finished >= recipients:
+                    return found[0]
+            await trio.sleep(_FRAME_S)
+    raise SenderError(f"not finished after {_PATIENCE_S:.0f} s:\n{_tail(log)}")
+
+
+async def _stay(console: Console, config: Path, log: Path) -> None:
+    console.print(f"Staying up. Look around with: penstock status --config {config}")
+    console.print(f"The fleet's log: {log}. Ctrl-C ends it all.")
+    await trio.sleep_forever()
+
+
+def _free_ports(count: int) -> int:
+    """The first of so many neighbouring ports of the loopback that are free now."""
+    for first in range(19464, 32000, count):
+        if all(_is_free(port) for port in range(first, first + count)):
+            return first
+    raise SenderError("no free ports for metrics")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+def _tail(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    return "\n".join(lines[-15:])

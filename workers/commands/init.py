@@ -1,0 +1,39 @@
+"""`penstock init`: a commented configuration to start from. Nothing that exists is overwritten."""
+
+from pathlib import Path
+
+import click
+
+from sender.errors import ConfigError, ConfigErrors
+from sender.settings import shipped
+
+_FILES = ("penstock.toml", "sources.toml", "README.md")
+_KEYS = "keys"  # where `penstock keygen` puts private keys unless told otherwise
+
+
+@click.command()
+@click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
+def command(directory: Path) -> None:
+    """Write a commented configuration to DIRECTORY.
+
+    Profiles of receivers stay with the program: a file of the same name in DIRECTORY/receivers replaces one.
+    """
+    for path in write(directory):
+        click.echo(f"wrote {path}")
+    click.echo(f"next: edit {directory / 'sources.toml'}, run `penstock keygen`, then `penstock check --config {directory}`")
+
+
+def write(directory: Path) -> list[Path]:
+    """Write the files and return their paths; raises ConfigErrors naming every file that is there already."""
+    targets = [directory / name for name in _FILES]
+    there = [ConfigError(str(path), "", "it exists: not overwritten") for path in targets if path.exists()]
+    if there:
+        raise ConfigErrors(there)
+    try:
+        (directory / "receivers").mkdir(parents=True, exist_ok=True)
+        (directory / _KEYS).mkdir(mode=0o700, exist_ok=True)
+        for path in targets:
+            path.write_bytes((shipped() / path.name).read_bytes())
+    except OSError as error:
+        raise ConfigError(str(error.filename or directory), "", error.strerror or str(error)) from error
+    return targets

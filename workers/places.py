@@ -1,0 +1,88 @@
+"""Where a host keeps what is its own: state that must outlive a restart, and sockets that must not.
+
+What the configuration names goes first; without it the XDG directories of the user, as the specification has them.
+"""
+
+import os
+import secrets
+import socket
+from pathlib import Path
+
+from sender.content.token import TokenKeys
+from sender.errors import ConfigError
+from sender.settings import Settings
+
+REDIS_URL = "PENSTOCK_REDIS_URL"  # the supervisor tells its children where the embedded server is
+
+
+def state_dir(settings: Settings) -> Path:
+    """Queue data and token keys."""
+    if settings.fleet.state_dir:
+        return settings.path(settings.fleet.state_dir)
+    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(base) / "penstock"
+
+
+def runtime_dir(settings: Settings) -> Path:
+    """The sockets of signers; a directory only we can enter."""
+    if settings.fleet.runtime_dir:
+        return settings.path(settings.fleet.runtime_dir)
+    base = os.environ.get("XDG_RUNTIME_DIR")
+    return Path(base) / "penstock" if base else state_dir(settings) / "run"
+
+
+def make_private(directory: Path) -> Path:
+    """The directory, made with mode 0700 where there is none; ConfigError where it is another's or can't be made."""
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(str(directory), "", f"can't be made: {error.strerror}") from error
+    mode = directory.stat().st_mode & 0o777
+    if mode & 0o077:
+        raise ConfigError(str(directory), "", f"mode {mode:04o}: others may enter; chmod 0700")
+    return directory
+
+
+def embedded_dir(settings: Settings) -> Path:
+    """The embedded server's data and its socket."""
+    return state_dir(settings) / "valkey"
+
+
+def redis_url(settings: Settings) -> str:
+    """The queue's URL: configured, or told by a supervisor, or where an embedded server would listen."""
+    return settings.redis.url or os.environ.get(REDIS_URL) or f"unix://{embedded_dir(settings) / 'valkey.sock'}"
+
+
+def signer_sockets(settings: Settings) -> list[Path]:
+    """One socket a signer."""
+    return [runtime_dir(settings) / f"signer-{number}.sock" for number in range(settings.fleet.signers)]
+
+
+def host_name(settings: Settings) -> str:
+    """The name by which sources say which host owns their address."""
+    return settings.fleet.host or socket.gethostname()
+
+
+def token_keys(settings: Settings) -> TokenKeys:
+    """The keys of return paths and links. All hosts of a fleet need the same file: copy it, or name a shared one."""
+    path = token_file(settings)
+    try:
+        if path.stat().st_mode & 0o077:
+            raise ConfigError(str(path), "", "others may read it; chmod 0600")
+        return TokenKeys.parse(path.read_text(encoding="ascii"), file=str(path))
+    except OSError as error:
+        raise ConfigError(str(path), "", f"can't be read: {error.strerror}; `penstock run` makes one") from error
+
+
+def make_token_keys(settings: Settings) -> None:
+    """Make the token file where there is none yet and the configuration names none."""
+    path = token_file(settings)
+    if settings.tokens.key_file or path.exists():
+        return
+    make_private(path.parent)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
+        file.write(f"a {secrets.token_hex(32)}\n")
+
+
+def token_file(settings: Settings) -> Path:
+    return settings.path(settings.tokens.key_file) if settings.tokens.key_file else state_dir(settings) / "tokens.key"

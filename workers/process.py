@@ -1,0 +1,134 @@
+"""What every process of a fleet does beside its work: log, metrics, health, the queue's connection, ending in order.
+
+A role is an async function of a `Process`; `run_role` gives it one, and takes it all away again when the role returns.
+"""
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+import structlog
+import trio
+from prometheus_client import CollectorRegistry
+
+from sender.assembly import Surroundings
+from sender.errors import BackendError
+from sender.metrics import Metrics
+from sender.queue import open_queue
+from sender.queue.base import Queue
+from sender.record import Attempt
+from sender.settings import Settings, load
+from workers import http, log
+from workers.lifeline import drain_signals, take_lifeline
+from workers.places import redis_url
+
+_RECONNECT_S = 0.25
+_STORE_PATIENCE_S = 60.0  # a process that starts before its store waits so long for it
+
+
+@dataclass(slots=True, kw_only=True)
+class Process:
+    """One process of the fleet, as its role sees it."""
+
+    name: str
+    settings: Settings
+    queue: Queue
+    metrics: Metrics
+    log: log.Log
+    draining: trio.Event
+    ready: bool = False  # the role's own word: it does its work
+    _last_trouble: dict[str, float] = field(default_factory=dict)
+
+    def trouble(self, text: str) -> None:
+        """Tell the operator, the same thing once a minute."""
+        now = time.monotonic()
+        if now - self._last_trouble.get(text, float("-inf")) >= 60.0:
+            if len(self._last_trouble) > 1000:
+                self._last_trouble.clear()
+            self._last_trouble[text] = now
+            self.log.warning("trouble", why=text)
+
+    def surroundings(self, on_attempt: Callable[[Attempt], None] = lambda attempt: None) -> Surroundings:
+        return Surroundings(clock=time.time, rng=Random(), metrics=self.metrics, on_attempt=on_attempt, on_trouble=self.trouble)
+
+
+Role = Callable[[Process], Awaitable[None]]
+
+
+def run_role(role: Role, name: str, config: Path | None, port_offset: int) -> None:
+    """Run one role until it has drained; `port_offset` is added to the configured metrics port."""
+    settings = load(config)
+    trio.run(_run, role, name, settings, port_offset)
+
+
+async def _run(role: Role, name: str, settings: Settings, port_offset: int) -> None:
+    writer = log.set_up(name, level=settings.log.level, style=settings.log.format)
+    registry = CollectorRegistry()
+    lifeline = take_lifeline()
+    async with drain_signals(drain_s=settings.fleet.drain_s, lifeline=lifeline, last_words=writer.close) as draining:
+        logger: log.Log = structlog.get_logger()
+        async with connected(settings, _STORE_PATIENCE_S) as queue:
+            process = Process(
+                name=name,
+                settings=settings,
+                queue=queue,
+                metrics=Metrics(registry),
+                log=logger,
+                draining=draining,
+            )
+            async with _observed(process, registry, port_offset):
+                logger.info("started", queue=repr(queue))
+                await role(process)
+                logger.info("ended")
+
+
+@asynccontextmanager
+async def _observed(process: Process, registry: CollectorRegistry, port_offset: int) -> AsyncIterator[None]:
+    """Serve metrics and health while the role runs."""
+    pulse = http.Pulse()
+    metrics = process.settings.metrics
+    server = http.serve(
+        registry,
+        address=metrics.address,
+        port=metrics.port + port_offset,
+        healthy=pulse.why_dead,
+        ready=lambda: pulse.why_dead() or ("draining" if process.draining.is_set() else "" if process.ready else "starting"),
+    )
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(pulse.beat)
+            yield
+            nursery.cancel_scope.cancel()
+    finally:
+        await trio.to_thread.run_sync(server.close)
+
+
+@asynccontextmanager
+async def connected(settings: Settings, patience_s: float) -> AsyncIterator[Queue]:
+    """The configured queue; a store that is not there yet is waited for, `patience_s` at most, then BackendError."""
+    deadline = trio.current_time() + patience_s
+    while True:
+        try:
+            queue = await open_queue(redis_url(settings), partitions=settings.redis.partitions)
+        except BackendError:
+            if trio.current_time() >= deadline:
+                raise
+            await trio.sleep(_RECONNECT_S)
+        else:
+            break
+    try:
+        yield queue
+    finally:
+        with trio.move_on_after(2.0, shield=True):
+            await queue.aclose()
+
+
+@asynccontextmanager
+async def open_configured_queue(config: Path | None, *, patience_s: float = 0.0) -> AsyncIterator[tuple[Settings, Queue]]:
+    """Settings and queue for a command."""
+    settings = load(config)
+    async with connected(settings, patience_s) as queue:
+        yield settings, queue

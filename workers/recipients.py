@@ -1,0 +1,102 @@
+"""Recipients from a file or standard input, CSV or JSON lines, as numbered batches of the wire format; constant memory.
+
+A row that can't be read stays a row: it becomes a text that says why, and is counted as an invalid recipient when the
+campaign is expanded. So a dirty file loses nobody and doubles nobody, and its rows keep their numbers in every repeat.
+"""
+
+import csv
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from typing import BinaryIO
+
+import msgspec
+
+from sender.errors import ConfigError
+from sender.queue.base import BATCH_ROWS, RowBatch
+
+_ADDRESS_COLUMNS = ("to", "email", "e-mail", "address")  # the first of these in the header holds the address
+_LINE_MAX = 1_000_000
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Recipients:
+    """The rows of one input."""
+
+    def __init__(self, stream: BinaryIO, name: str) -> None:
+        """Reads the first line: a `{` there means JSON lines, anything else a CSV header. ConfigError where neither fits."""
+        self._stream, self._name = stream, name
+        self.octets = 0  # read so far
+        self._first = self._line()
+        text = self._first.decode("utf-8-sig", "surrogateescape")
+        self.columns: tuple[str, ...] | None = None  # of a CSV; JSON lines name theirs row by row
+        if not text.strip():
+            raise ConfigError(name, "", "empty: expected a CSV header or JSON lines")
+        if not text.lstrip().startswith("{"):
+            self.columns = self._header(text)
+
+    def batches(self) -> Iterator[RowBatch]:
+        """Batches of up to 1,000 rows, numbered from 0."""
+        rows = self._json_rows() if self.columns is None else self._csv_rows(self.columns)
+        number = 0
+        while some := list(islice(rows, BATCH_ROWS)):
+            yield RowBatch(number=number, rows=b"\n".join(some))
+            number += 1
+
+    def _line(self) -> bytes:
+        line = self._stream.readline(_LINE_MAX)
+        self.octets += len(line)
+        return line
+
+    def _lines(self) -> Iterator[bytes]:
+        while line := self._line():
+            yield line
+
+    def _header(self, text: str) -> tuple[str, ...]:
+        names = [name.strip() for name in next(csv.reader([text]))]
+        folded = [name.lower() for name in names]
+        place = next((folded.index(name) for name in _ADDRESS_COLUMNS if name in folded), None)
+        if place is None:
+            found = ", ".join(names)
+            raise ConfigError(self._name, "line 1", f"no column is called {' or '.join(_ADDRESS_COLUMNS)}; found: {found}")
+        names[place] = "to"
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice or "" in names:
+            raise ConfigError(self._name, "line 1", f"a column needs a name of its own; found twice or empty: {twice or ['']}")
+        return tuple(names)
+
+    def _csv_rows(self, columns: Sequence[str]) -> Iterator[bytes]:
+        decoded = (line.decode("utf-8", "surrogateescape") for line in self._lines())
+        reader = csv.reader(decoded)
+        while True:
+            try:
+                cells = next(reader, None)
+            except csv.Error as error:
+                yield _encode(f"line {reader.line_num + 1}: {error}")
+                continue
+            if cells is None:
+                return
+            if cells:
+                yield self._csv_row(columns, cells, reader.line_num + 1)
+
+    def _csv_row(self, columns: Sequence[str], cells: list[str], line: int) -> bytes:
+        if len(cells) != len(columns):
+            return _encode(f"line {line}: {len(cells)} cells under {len(columns)} columns: {','.join(cells)[:200]!a}")
+        try:
+            return _encode(dict(zip(columns, cells, strict=True)))
+        except UnicodeEncodeError:
+            return _encode(f"line {line}: not UTF-8: {','.join(cells)[:200]!a}")
+
+    def _json_rows(self) -> Iterator[bytes]:
+        """JSON lines pass as they are; what would break the batch they travel in becomes a text that says so."""
+        decode: Callable[[bytes], object] = msgspec.json.Decoder().decode
+        number, line = 1, self._first
+        while line:
+            bare = line.strip()
+            if bare:
+                try:
+                    decode(bare)
+                except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                    bare = _encode(f"line {number}: {error}: {bare[:200]!r}")
+                yield bare
+            number, line = number + 1, self._line()

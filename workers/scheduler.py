@@ -1,0 +1,57 @@
+"""The scheduler process: what is due becomes ready again, what a dead process held comes back, and the depth is measured."""
+
+import time
+from collections import Counter
+
+import trio
+
+from sender.errors import BackendError
+from sender.policy.receivers import Profiles
+from workers.process import Process
+
+_ROUND_S = 0.25
+_DEPTH_EVERY_S = 2.0
+_RECLAIM_EVERY_S = 1.0
+_AT_ONCE = 20_000
+
+
+async def schedule(process: Process) -> None:
+    """Keep the queue moving until told to drain."""
+    profiles = Profiles.parse(process.settings.receivers)
+    reclaimed = measured = float("-inf")
+    process.ready = True
+    while not process.draining.is_set():
+        now = trio.current_time()
+        try:
+            await process.queue.promote(time.time(), _AT_ONCE)
+            if now - reclaimed >= _RECLAIM_EVERY_S:
+                reclaimed = now
+                await _reclaim(process)
+            if now - measured >= _DEPTH_EVERY_S:
+                measured = now
+                await _measure(process, profiles)
+        except BackendError as error:
+            process.trouble(str(error))
+        with trio.move_on_after(_ROUND_S):
+            await process.draining.wait()
+
+
+async def _reclaim(process: Process) -> None:
+    count = await process.queue.reclaim(time.time())
+    if count:
+        process.log.warning("reclaimed", envelopes=count, why="their owner is gone")
+
+
+async def _measure(process: Process, profiles: Profiles) -> None:
+    depth = await process.queue.depth(time.time())
+    ready: Counter[tuple[str, str]] = Counter()
+    for route, envelopes in depth.ready.items():
+        ready[route.pool, profiles.label(route.receiver)] += envelopes
+    process.metrics.queue(
+        ready,
+        leased=depth.leased,
+        later=depth.later,
+        oldest_ready_s=depth.oldest_ready_s,
+        oldest_due_s=depth.oldest_due_s,
+        dead=depth.refused,
+    )
