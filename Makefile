@@ -37,23 +37,25 @@ clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 # Stamps, so that a second `make` installs nothing. The project itself is installed in place and without looking anything up:
-# all that it needs, its build backend included, has come from the pinned list.
+# all that it needs, its build backend included, has come from the pinned lists.
 $(VENV)/created:
 	@$(PYTHON) -c 'import sys; sys.exit("Penstock needs Python 3.11 or later" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
 	@touch $@
 
-$(VENV)/installed: deploy/constraints.txt pyproject.toml | $(VENV)/created
-	$(PIP) install --require-hashes -r deploy/constraints.txt
+$(VENV)/installed: deploy/constraints-build.txt deploy/constraints.txt pyproject.toml | $(VENV)/created
+	$(PIP) install --require-hashes -r deploy/constraints-build.txt
+	$(PIP) install --require-hashes --no-build-isolation -r deploy/constraints.txt
 	$(PIP) install --no-index --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/installed-dev: deploy/constraints-dev.txt $(VENV)/installed
-	$(PIP) install --require-hashes -r deploy/constraints-dev.txt
+	$(PIP) install --require-hashes --no-build-isolation -r deploy/constraints-dev.txt
 	@touch $@
 
 # Work the pinned versions out anew. No index is named: pip asks the one it is configured for.
 constraints: $(VENV)/created
 	$(PIP) install $(PIP_TOOLS)
-	$(COMPILE) -o deploy/constraints.txt pyproject.toml deploy/constraints.in
-	$(COMPILE) --extra dev -c deploy/constraints.txt -o deploy/constraints-dev.txt pyproject.toml deploy/constraints.in
+	$(COMPILE) -o deploy/constraints-build.txt deploy/constraints-build.in
+	$(COMPILE) -c deploy/constraints-build.txt -o deploy/constraints.txt pyproject.toml deploy/constraints.in
+	$(COMPILE) --extra dev -c deploy/constraints-build.txt -c deploy/constraints.txt -o deploy/constraints-dev.txt pyproject.toml deploy/constraints.in

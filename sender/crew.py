@@ -190,7 +190,7 @@ class Crew:
         now = self._clock()
         return (
             not self._draining
-            and session.messages < self._throttle.messages_per_connection(now)
+            and session.taken < self._throttle.messages_per_connection(now)
             and self._sessions <= self._throttle.connections(now)
         )
 

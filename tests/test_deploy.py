@@ -14,7 +14,7 @@ from workers.fleet import DELIVERY_PORT, EXPANDER_PORT, SCHEDULER_PORT
 
 ROOT = Path(__file__).parent.parent
 DEPLOY = ROOT / "deploy"
-LISTS = ["constraints.txt", "constraints-dev.txt"]
+LISTS = ["constraints-build.txt", "constraints.txt", "constraints-dev.txt"]
 
 
 def pins(name: str) -> dict[str, tuple[str, list[str]]]:
@@ -54,7 +54,7 @@ def test_no_index_and_no_machine_is_named(name: str) -> None:
     assert not re.search(r"(^|[ =])/", text, re.MULTILINE)
 
 
-@pytest.mark.parametrize(("name", "sections"), [(LISTS[0], ["build", "run"]), (LISTS[1], ["build", "run", "dev"])])
+@pytest.mark.parametrize(("name", "sections"), [(LISTS[0], ["build"]), (LISTS[1], ["run"]), (LISTS[2], ["run", "dev"])])
 def test_the_pins_are_what_the_project_asks_for(name: str, sections: list[str]) -> None:
     """Whoever changes pyproject.toml and forgets `make constraints` hears of it here."""
     pinned = pins(name)
@@ -63,9 +63,13 @@ def test_the_pins_are_what_the_project_asks_for(name: str, sections: list[str]) 
         assert requirement.specifier.contains(version), requirement
 
 
-def test_both_lists_agree() -> None:
-    running, testing = pins(LISTS[0]), pins(LISTS[1])
-    assert {package: testing.get(package) for package in running} == running
+def test_the_lists_agree() -> None:
+    """Installing one after the other must not change a version again."""
+    for first in LISTS:
+        for second in LISTS:
+            both = pins(first).keys() & pins(second).keys()
+            assert {package: pins(first)[package] for package in both} == {package: pins(second)[package] for package in both}
+    assert pins(LISTS[1]).keys() <= pins(LISTS[2]).keys()
 
 
 def test_units_call_commands_that_exist() -> None:

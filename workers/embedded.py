@@ -44,15 +44,16 @@ maxmemory-policy noeviction
 
 
 @asynccontextmanager
-async def embedded_valkey(state_dir: Path, *, start_s: float = _START_S) -> AsyncIterator[str]:
+async def embedded_valkey(state_dir: Path, *, start_s: float = _START_S, lock_s: float = _LOCK_S) -> AsyncIterator[str]:
     """Run a server over the data in `state_dir` while the block runs; gives its URL.
 
-    Raises ConfigError where there is no server program or the directory can't be used, BackendError where the server does
-    not get ready within `start_s` seconds; its log is `valkey.log` in that directory.
+    Raises ConfigError where there is no server program or the directory can't be used, be it that another server still
+    uses it after `lock_s` seconds; BackendError where the server does not get ready within `start_s` seconds. Its log is
+    `valkey.log` in that directory.
     """
     place = _Place(state_dir)
     place.prepare()
-    lock = await place.lock()
+    lock = await place.lock(lock_s)
     try:
         process = await trio.lowlevel.open_process(
             ["/bin/sh", "-c", _GUARD, "guard", str(find_server()), str(place.configuration)],
@@ -110,11 +111,11 @@ class _Place:
         except OSError as error:
             raise ConfigError("fleet", "state_dir", f"{self.directory}: {error.strerror}") from error
 
-    async def lock(self) -> int:
+    async def lock(self, lock_s: float) -> int:
         """A descriptor with the lock on the directory; waits a little for a predecessor that is ending."""
         descriptor = os.open(self.directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            with trio.fail_after(_LOCK_S):
+            with trio.fail_after(lock_s):
                 while True:
                     if _try_lock(descriptor):
                         break

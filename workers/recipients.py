@@ -82,8 +82,10 @@ class Recipients:
     def _csv_row(self, columns: Sequence[str], cells: list[str], line: int) -> bytes:
         if len(cells) != len(columns):
             return _encode(f"line {line}: {len(cells)} cells under {len(columns)} columns: {','.join(cells)[:200]!a}")
+        fields = dict(zip(columns, cells, strict=True))
+        fields["to"] = fields["to"].strip()  # spreadsheets leave blanks around addresses; nothing else is touched
         try:
-            return _encode(dict(zip(columns, cells, strict=True)))
+            return _encode(fields)
         except UnicodeEncodeError:
             return _encode(f"line {line}: not UTF-8: {','.join(cells)[:200]!a}")
 

@@ -5,7 +5,7 @@ The hot path of the whole sender. Everything that is the same for every recipien
 
 from email.utils import formatdate
 
-from sender.content.headers import address_field
+from sender.content.headers import address_field, check_field
 from sender.content.logic import OUTPUT_MAX
 from sender.content.message import Composed
 from sender.content.template import Compiled
@@ -41,12 +41,12 @@ class Composer:
             if compiled.date_at >= 0:
                 headers[compiled.date_at] = (b"date", self._date_field(now))
             if compiled.to_at >= 0:
-                headers[compiled.to_at] = (b"to", address_field(b"To", values["name"], envelope.address.encode()))
+                headers[compiled.to_at] = _checked(b"to", address_field(b"To", values["name"], envelope.address.encode()))
             if compiled.message_id_at >= 0:
                 message_id = f"Message-ID: <{tokens.message_id}@{compiled.message_id_domain}>\r\n"
                 headers[compiled.message_id_at] = (b"message-id", message_id.encode("ascii"))
             for slot in compiled.slots:
-                headers[slot.place] = (headers[slot.place][0], slot.whole(values))
+                headers[slot.place] = _checked(headers[slot.place][0], slot.whole(values))
             body = _body(compiled, values)
         except UnicodeEncodeError as error:
             raise ContentError("recipient", f"a value that is not text: {error.reason}") from error
@@ -65,6 +65,13 @@ class Composer:
             self._date = formatdate(second).replace("-0000", "+0000").encode("ascii").join((b"Date: ", b"\r\n"))
             self._second = second
         return self._date
+
+
+def _checked(name: bytes, whole: bytes) -> tuple[bytes, bytes]:
+    """The field, if it is exactly one: a single line can be seen at a glance, a folded one is looked at closely."""
+    if whole.count(b"\n") != 1 or whole.count(b"\r") != 1 or not whole.endswith(b"\r\n"):
+        check_field(whole, name)
+    return name, whole
 
 
 def _body(compiled: Compiled, values: dict[str, str]) -> bytes:

@@ -3,6 +3,7 @@
 Not one of them raises on a value of its type, whatever is in it, and each says how much longer a value may come out.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from types import MappingProxyType
@@ -12,10 +13,10 @@ from jinja2 import Undefined
 
 SPLIT_MAX = 50  # turns of a loop: `split` gives no more
 
-_URL_OCTETS = tuple(
-    chr(octet) if chr(octet).isascii() and (chr(octet).isalnum() or chr(octet) in "-._~") else f"%{octet:02X}"
-    for octet in range(256)
-)  # RFC 3986 section 2.3
+# An octet of UTF-8 as a URL has it (RFC 3986 section 2.3), by its number.
+_URL_OCTETS = MappingProxyType(
+    {octet: chr(octet) if re.fullmatch(r"[A-Za-z0-9._~-]", chr(octet)) else f"%{octet:02X}" for octet in range(256)}
+)
 
 
 class Kind(StrEnum):
@@ -28,7 +29,10 @@ class Kind(StrEnum):
 
 
 class Filter:
-    """A filter: what it runs, takes and gives; `price` per whole field it reads, `growth` of the text it gives."""
+    """A filter: what it runs, takes and gives; `price` per whole field it reads, `growth` of the text it gives.
+
+    Prices follow the slowest text measured: 6 microseconds each. Upper case of `ß` takes ten times that of `é`.
+    """
 
     __slots__ = ("accepts", "arguments", "gives", "growth", "price", "run")
 
@@ -68,7 +72,7 @@ def _truncate(value: str, length: float) -> str:
 
 
 def _urlencode(value: str) -> str:
-    return "".join(map(_URL_OCTETS.__getitem__, value.encode()))
+    return value.encode().decode("latin-1").translate(_URL_OCTETS)
 
 
 _TEXT, _NUMBERS, _LIST = {Kind.TEXT}, {Kind.TEXT, Kind.NUMBER}, {Kind.LIST}
@@ -76,13 +80,13 @@ _TEXT, _NUMBERS, _LIST = {Kind.TEXT}, {Kind.TEXT, Kind.NUMBER}, {Kind.LIST}
 FILTERS: Mapping[str, Filter] = MappingProxyType(
     {
         "default": Filter(_default, _TEXT, Kind.TEXT, Kind.TEXT, price=1),
-        "upper": Filter(str.upper, _TEXT, Kind.TEXT, growth=3),
-        "lower": Filter(str.lower, _TEXT, Kind.TEXT, growth=3),
-        "title": Filter(str.title, _TEXT, Kind.TEXT, growth=3),
-        "capitalize": Filter(str.capitalize, _TEXT, Kind.TEXT, growth=3),
+        "upper": Filter(str.upper, _TEXT, Kind.TEXT, price=80, growth=3),
+        "lower": Filter(str.lower, _TEXT, Kind.TEXT, price=80, growth=3),
+        "title": Filter(str.title, _TEXT, Kind.TEXT, price=80, growth=3),
+        "capitalize": Filter(str.capitalize, _TEXT, Kind.TEXT, price=80, growth=3),
         "trim": Filter(str.strip, _TEXT, Kind.TEXT),
         "truncate": Filter(_truncate, _TEXT, Kind.TEXT, Kind.NUMBER),
-        "urlencode": Filter(_urlencode, _TEXT, Kind.TEXT, price=100, growth=12),
+        "urlencode": Filter(_urlencode, _TEXT, Kind.TEXT, price=250, growth=12),
         "int": Filter(lambda value: int(_number(value)), _NUMBERS, Kind.NUMBER, price=1),
         "float": Filter(_number, _NUMBERS, Kind.NUMBER, price=1),
         "fixed": Filter(_fixed, {Kind.NUMBER}, Kind.TEXT, Kind.NUMBER, price=1),

@@ -150,9 +150,10 @@ def _parsed(content: bytes, algorithm: Algorithm) -> rsa.RSAPrivateKey | ed25519
         raise ValueError("the key is encrypted: a signer starts without anybody to type a password") from None
     except (ValueError, UnsupportedAlgorithm):
         raise ValueError("not a private key in PEM") from None
-    if not isinstance(key, rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey):
-        raise ValueError("neither an RSA nor an Ed25519 key")  # noqa: TRY004
-    return key
+    match key:
+        case rsa.RSAPrivateKey() | ed25519.Ed25519PrivateKey():
+            return key
+    raise ValueError("neither an RSA nor an Ed25519 key")
 
 
 def _seed(content: bytes) -> bytes:

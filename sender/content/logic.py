@@ -7,7 +7,9 @@ beforehand, so that rendering can't fail on a recipient's data. Every node has a
 and what a loop holds counts once per turn. The sandbox underneath is a second wall, not the first.
 """
 
+from collections.abc import Mapping
 from math import ceil
+from types import MappingProxyType
 from typing import NamedTuple
 
 from jinja2 import StrictUndefined, nodes
@@ -19,6 +21,9 @@ VALUE_MAX = 8_000  # characters of one merge field: what costs are reckoned with
 COST_MAX = 8_000  # of a campaign's templates together: measured to stay under 50 ms a message
 OUTPUT_MAX = 1_000_000  # octets that one recipient's values and blocks may add to a message
 DEPTH_MAX = 20
+
+# The fields that every recipient has without being given them, and their longest values; `name` may be "".
+AUTOMATIC: Mapping[str, int] = MappingProxyType({"to": 254, "name": 1000, "campaign": 32, "unsubscribe_token": 64})
 
 
 class Refused(ValueError):
@@ -70,8 +75,8 @@ class Check:
         self._pay(node, 1, depth)
         match node:
             case nodes.Output():
-                for child in node.nodes:
-                    self._output(child, depth + 1)
+                for shown in node.nodes:
+                    self._output(shown, depth + 1)
             case nodes.If():
                 self._expression(node.test, depth + 1)
                 for child in [*node.body, *node.elif_, *node.else_]:
@@ -126,7 +131,7 @@ class Check:
         if node.name == self._item:
             return Typed(Kind.TEXT, 1 / SPLIT_MAX)  # all turns together have one field to share
         self.required.add(node.name)
-        return Typed(Kind.TEXT, 1)
+        return Typed(Kind.TEXT, AUTOMATIC.get(node.name, VALUE_MAX) / VALUE_MAX)
 
     def _filter(self, node: nodes.Filter, depth: int) -> Typed:
         entry = _known(node)
@@ -152,7 +157,7 @@ class Check:
             found = self._expression(child, depth + 1)
             _expect(child, found, {Kind.TEXT, Kind.NUMBER})
             size += found.size
-        self._pay(node, size, depth)
+        self._pay(node, 4 * size, depth)
         return Typed(Kind.TEXT, size)
 
     def _compare(self, node: nodes.Compare, depth: int) -> Typed:

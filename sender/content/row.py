@@ -7,14 +7,12 @@ import re
 from collections.abc import Mapping
 
 from sender.content.address import Address, parse_address
-from sender.content.logic import VALUE_MAX
-from sender.content.template import AUTOMATIC
+from sender.content.logic import AUTOMATIC, VALUE_MAX
 from sender.errors import ContentError
 
 ROW_MAX = 32_000  # characters of all merge fields together
-NAME_MAX = 1_000
 
-_RESERVED = AUTOMATIC - {"to", "name"}
+_RESERVED = AUTOMATIC.keys() - {"to", "name"}
 _UNWRITABLE = re.compile(r"[\0\ud800-\udfff]")
 
 
@@ -31,8 +29,8 @@ def read_row(row: Mapping[str, object]) -> tuple[Address, dict[str, str]]:
     fields = {key: _text(key, value) for key, value in row.items() if key != "to"}
     if sum(map(len, fields.values())) > ROW_MAX:
         raise ContentError("recipient", f"its fields come to more than {ROW_MAX:,} characters")
-    if len(fields.get("name", "")) > NAME_MAX:
-        raise ContentError("name", f"more than {NAME_MAX:,} characters")
+    if len(fields.get("name", "")) > AUTOMATIC["name"]:
+        raise ContentError("name", f"more than {AUTOMATIC['name']:,} characters")
     return address, fields
 
 

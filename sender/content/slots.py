@@ -19,6 +19,7 @@ from sender.content.spec import TemplateMode
 from sender.errors import ContentError
 
 SLOTS_MAX = 1000  # of one template
+TAGS_MAX = 5000  # more than may pass: spares the parser a template that would be refused for its cost
 
 _NO_FIELDS = frozenset(
     ("and", "else", "if", "in", "is", "not", "or", "true", "false", "none", "True", "False", "None")
@@ -125,6 +126,8 @@ def _plain(source: str, *, html: bool) -> Text:
 
 
 def _with_logic(source: str, *, html: bool) -> Text:
+    if source.count("{{") + source.count("{%") > TAGS_MAX:
+        raise ValueError(f"more than {TAGS_MAX} expressions and tags")
     made, required, cost = environment(html=html), set[str](), 0
     found: list[str | Slot] = []
     try:

@@ -20,6 +20,7 @@ from sender.content.headers import NAME_MAX
 from sender.errors import ConfigError, ConfigErrors, ContentError
 from sender.schema import Seconds, convert
 
+HEADERS_MAX = 50
 ATTACHMENTS_MAX = 100
 ATTACHMENTS_BYTES_MAX = 30_000_000
 
@@ -148,7 +149,7 @@ def _mistakes(spec: CampaignSpec) -> Iterator[tuple[str, str]]:
     if spec.identity:
         yield from _tried("identity", lambda: parse_domain(spec.identity))
     if spec.return_path:
-        yield from _tried("return_path", lambda: spec.bounce_address)
+        yield from _tried("return_path", lambda: _check_bounce_local(spec.bounce_address[0]))
     yield from _body_mistakes(spec)
     yield from _header_mistakes(spec)
     yield from _attachment_mistakes(spec)
@@ -159,6 +160,11 @@ def _tried(key: str, read: Any) -> Iterator[tuple[str, str]]:
         read()
     except ContentError as error:
         yield key, error.why
+
+
+def _check_bounce_local(local: str) -> None:
+    if local.startswith('"'):
+        raise ContentError("return_path", "a quoted local part has no room for a token behind it")
 
 
 def _body_mistakes(spec: CampaignSpec) -> Iterator[tuple[str, str]]:
@@ -179,6 +185,9 @@ def _body_mistakes(spec: CampaignSpec) -> Iterator[tuple[str, str]]:
 
 def _header_mistakes(spec: CampaignSpec) -> Iterator[tuple[str, str]]:
     seen: set[str] = set()
+    if len(spec.headers) > HEADERS_MAX:
+        yield "headers", f"{len(spec.headers)} fields; at most {HEADERS_MAX}"
+        return
     for name in spec.headers:
         key, lower = f"headers.{name[:80]}", name.lower()
         if not _TOKEN.fullmatch(name) or len(name) > NAME_MAX:

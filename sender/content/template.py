@@ -13,13 +13,11 @@ from urllib.parse import quote
 
 from sender.content import headers, mime
 from sender.content.address import parse_domain, parse_mailbox
-from sender.content.logic import COST_MAX
+from sender.content.logic import AUTOMATIC, COST_MAX
 from sender.content.raw import Raw, read_raw
 from sender.content.slots import Text, parse
 from sender.content.spec import CampaignSpec, TemplateMode, check_campaign_id
 from sender.errors import ConfigError, ConfigErrors, ContentError
-
-AUTOMATIC = frozenset({"to", "name", "campaign", "unsubscribe_token"})  # there for every recipient; `name` may be ""
 
 _URL_MAX = 900
 
@@ -105,7 +103,7 @@ def _id_mistakes(campaign: str, bounce_local: str, file: str) -> list[ConfigErro
         check_campaign_id(campaign)
     except ContentError as error:
         errors.append(ConfigError(file, "id", error.why))
-    if len(bounce_local) + len(campaign) > 64 - 26:  # "+", "-", 7 hex digits and the 17 characters of the mark
+    if len(bounce_local.encode()) + len(campaign) > 64 - 26:  # "+", "-", 7 hex digits and the 17 characters of the mark
         errors.append(ConfigError(file, "return_path", f"local part {bounce_local!r} leaves no room for a token"))
     return errors
 
@@ -140,7 +138,7 @@ def _composed(spec: CampaignSpec, texts: Mapping[str, Text], ids: str, file: str
     body, values = _flattened(entity.pieces)
     names = [name for name, _ in fields]
     return Compiled(
-        fields=frozenset[str]().union(*(text.required for text in texts.values())) - AUTOMATIC,
+        fields=frozenset[str]().union(*(text.required for text in texts.values())) - AUTOMATIC.keys(),
         headers=tuple(fields),
         date_at=names.index(b"date"),
         to_at=names.index(b"to"),

@@ -27,7 +27,7 @@ from sender.net.session import Failure, Peer, Session, SessionOptions
 from sender.net.stream import Stream
 from sender.net.tls import TlsContexts
 from sender.smtp.client import Client, ClientOptions
-from sender.smtp.event import NoTls, Ready, StartTls, TurnedAway
+from sender.smtp.event import Event, NoTls, Ready, StartTls, TurnedAway
 
 _MAX_CONNECTS = 5  # Postfix's smtp_mx_address_limit: a thousand MX records are no reason for a thousand connections
 _OURS = frozenset({TransportKind.RESOURCES, TransportKind.FORBIDDEN})  # failures that say nothing about the receiver
@@ -152,24 +152,33 @@ class _Opening:
         return outcome
 
     async def _greet(self, peer: Peer, stream: Stream) -> Session | Failure:
-        hosts, tls = self.network.hosts, self.network.tls
-        mode = hosts.pipelining(peer.host, self.options.pipelining, trio.current_time())
+        mode = self.network.hosts.pipelining(peer.host, self.options.pipelining, trio.current_time())
         machine = Client(ClientOptions(ehlo=peer.source.ehlo, tls=peer.tls, pipelining=mode))
         conversation = Conversation(machine, stream, self.options.deadlines, self.options.write_s, self.network.observe)
-        while True:
-            for event in await conversation.turn():
-                match event:
-                    case StartTls():
-                        session = tls.session(peer.tls, peer.host)
-                        await conversation.start_tls(tls.context(peer.tls), peer.host, session)
-                        hosts.note_tls_works(peer.host)
-                    case Ready():
-                        tls.remember(peer.tls, peer.host, stream.tls_session)
-                        return Session(peer, conversation, hosts)
-                    case TurnedAway(step=step, reply=reply):
-                        return Failure(step=step, reply=reply, error=str(reply), host=peer.host, address=peer.address)
-                    case NoTls(step=step, reply=reply):
-                        return _no_tls(peer, step, reply)
+        outcome: Session | Failure | None = None
+        with conversation.timed():
+            while outcome is None:
+                for event in await conversation.turn():
+                    outcome = await self._advance(event, peer, conversation)
+        assert outcome is not None
+        return outcome
+
+    async def _advance(self, event: Event, peer: Peer, conversation: Conversation) -> Session | Failure | None:
+        """What an event on the way to Ready comes to; None where the conversation goes on."""
+        hosts, tls = self.network.hosts, self.network.tls
+        match event:
+            case StartTls():
+                session = tls.session(peer.tls, peer.host)
+                await conversation.start_tls(tls.context(peer.tls), peer.host, session)
+                hosts.note_tls_works(peer.host)
+            case Ready():
+                tls.remember(peer.tls, peer.host, conversation.stream.tls_session)
+                return Session(peer, conversation, hosts)
+            case TurnedAway(step=step, reply=reply):
+                return Failure(step=step, reply=reply, error=str(reply), host=peer.host, address=peer.address)
+            case NoTls(step=step, reply=reply):
+                return _no_tls(peer, step, reply)
+        return None
 
 
 def _no_tls(peer: Peer, step: Step, reply: Reply) -> Failure:

@@ -88,6 +88,11 @@ class Session:
         return self._conversation.stream.closed
 
     @property
+    def taken(self) -> int:
+        """Transactions taken since it was opened, those under way included: what a limit per connection counts."""
+        return self.messages + len(self._open)
+
+    @property
     def tls_version(self) -> str:
         """As `ssl` names it, "TLSv1.3"; "" in clear."""
         return self._conversation.stream.tls_version
@@ -95,6 +100,11 @@ class Session:
     @property
     def cipher(self) -> str:
         return self._conversation.stream.cipher
+
+    @property
+    def tls_resumed(self) -> bool:
+        """Whether the handshake was short, for a session known from before."""
+        return self._conversation.stream.resumed
 
     def usable_now(self) -> bool:
         """Whether an idle session is as it was left: one that the receiver has closed, or spoken on, is closed here too.
@@ -126,11 +136,15 @@ class Session:
         three may block. Never raises for what the network or the receiver does; cancelled, it reports what was open and
         closes. `take` is asked again after a None as long as something is open.
         """
+        conversation = self._conversation
         try:
-            while not self.closed and self._take(take, done):
-                if intend is not None and not self._conversation.unsent and (ending := self._conversation.machine.ending):
-                    intend(ending)
-                self._report(await self._conversation.turn(), done)
+            with conversation.timed():
+                while not self.closed and self._take(take, done):
+                    if intend is not None and not conversation.unsent and (ending := conversation.machine.ending):
+                        intend(ending)
+                    self._report(await conversation.turn(), done)
+            if conversation.unsent and not self.closed:  # what follows would be taken for the rest of the content
+                self._end(Step.DOT, "answered before all was sent", kind=TransportKind.CLOSED)
             await trio.lowlevel.checkpoint()
         except TransportError as error:
             self._end(error.step, error.detail, kind=error.kind)
@@ -148,7 +162,7 @@ class Session:
         try:
             if not self.closed and conversation.machine.idle:
                 conversation.machine.quit()
-                with suppress(TransportError, RemoteProtocolError):
+                with suppress(TransportError, RemoteProtocolError), conversation.timed():
                     while not any(isinstance(event, Goodbye | TurnedAway) for event in await conversation.turn()):
                         pass
         finally:

@@ -147,9 +147,9 @@ class Link:
                 except BlockingIOError:
                     continue
                 for frame in reader.feed(data):
+                    self._take(frame)
                     left = left or frame.number == FAREWELL
                     self.ready = not left
-                    self._take(frame)
                 if not data:
                     break
                 answered()

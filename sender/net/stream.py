@@ -8,7 +8,6 @@ import errno
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
-from types import TracebackType
 
 import trio
 
@@ -59,20 +58,9 @@ class Stream:
     def __repr__(self) -> str:
         return f"<Stream {self.peer} {self.tls_version or 'clear'}{' closed' if self.closed else ''}>"
 
-    async def __aenter__(self) -> "Stream":
-        return self
-
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.close()
-
     @property
     def closed(self) -> bool:
         return self._sock.fileno() < 0
-
-    @property
-    def local(self) -> str:
-        """The address this end is bound to; "" once closed."""
-        return "" if self.closed else str(self._sock.getsockname()[0])
 
     @property
     def tls_session(self) -> ssl.SSLSession | None:
@@ -102,7 +90,10 @@ class Stream:
     async def receive_some(self) -> bytes:
         """Wait for octets; b"" is the end."""
         while True:
-            await self.wait_readable()
+            try:
+                await trio.lowlevel.wait_readable(self._sock)
+            except OSError as error:
+                raise translate(self.step, error) from None
             data = self.receive_nowait()
             if data is not None:
                 return data

@@ -18,7 +18,7 @@ from msgspec import Meta, Struct
 from sender.model import Action, Category, Outcome, Reply, Scope, Step, Verdict
 from sender.schema import Seconds
 
-TEXT_LIMIT = 2_000  # characters of a reply that patterns see; the longest known useful reply has about 600
+TEXT_LIMIT = 1_000  # characters of a reply that patterns see; the longest useful one we know has about 600
 _CANDIDATES_LIMIT = 4_096  # (step, code, enhanced) seen: a receiver that invents codes must not fill our memory
 _OUTCOMES_LIMIT = 2_048  # replies remembered; a receiver that invents texts must not either
 _ID_LENGTH = 12  # words this long that end in a digit are queue ids and the like; "_" and "/" are left to codes and links

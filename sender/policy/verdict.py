@@ -19,7 +19,7 @@ from sender.policy.rules import Rule
 
 DELIVERED = Outcome(verdict=Verdict.DELIVERED, category=Category.ACCEPTED, rule="accepted")
 
-# RFC 7505: the domain says that it takes no mail (5.1.10 in the RFC's own registry entry). For good, at the first look.
+# RFC 7505: the domain says that it takes no mail (5.1.10). For good, at the first look.
 NULL_MX = Outcome(verdict=Verdict.REJECTED, category=Category.ROUTING, rule="null-mx")
 
 # A delay that a text names is believed between half a minute and a day: less would hammer, more is a mistake or a trap.
@@ -29,9 +29,7 @@ NAMED_MAX_S = 86_400.0
 # Ours: long enough for a connection to be given up by its server, short enough to lose little where it was one bad moment.
 _TURNED_AWAY_S = 60.0
 _TURNED_AWAY_MAX_S = 3_600.0
-_LOST_S = (
-    30.0  # an untried envelope of a lost session comes back after this; long enough to keep a closing host from a hot loop
-)
+_LOST_S = 30.0  # an untried envelope of a lost session comes back after this: no hot loop around a host that closes
 _OURS_S = 5.0  # out of descriptors or ports: ours to mend, soon over
 _SECOND_LOOK_S = 900.0  # a name may be missing for the time of a zone's reload: look again before giving a recipient up
 
@@ -57,6 +55,13 @@ _OURS = Outcome(verdict=Verdict.UNSENT, scope=Scope.SESSION, category=Category.S
 _DNS_LATER = Outcome(verdict=Verdict.DEFERRED, category=Category.ROUTING, rule="dns-later")
 _DNS_AGAIN = Outcome(verdict=Verdict.DEFERRED, category=Category.ROUTING, rule="no-such-domain", retry_s=_SECOND_LOOK_S)
 _DNS_GONE = Outcome(verdict=Verdict.REJECTED, category=Category.ROUTING, rule="no-such-domain")
+
+# What no rule covers.
+_CLOSING = Outcome(verdict=Verdict.DEFERRED, scope=Scope.SESSION, category=Category.SYSTEM, rule="closing")
+_NOT_SERVED = Outcome(verdict=Verdict.DEFERRED, scope=Scope.LANE, category=Category.POLICY, rule="not-served")
+_LATER = Outcome(verdict=Verdict.DEFERRED, rule="4xx")
+_REFUSED_RCPT = Outcome(verdict=Verdict.REJECTED, rule="5xx")
+_REFUSED_MESSAGE = Outcome(verdict=Verdict.REJECTED, scope=Scope.MESSAGE, rule="5xx-message")
 
 
 def judge(profile: Profile, step: Step, reply: Reply) -> Outcome:
@@ -168,10 +173,3 @@ def _unmatched(step: Step, code: int) -> Outcome:
     if code < 500:
         return _LATER
     return _REFUSED_RCPT if step is Step.RCPT else _REFUSED_MESSAGE
-
-
-_CLOSING = Outcome(verdict=Verdict.DEFERRED, scope=Scope.SESSION, category=Category.SYSTEM, rule="closing")
-_NOT_SERVED = Outcome(verdict=Verdict.DEFERRED, scope=Scope.LANE, category=Category.POLICY, rule="not-served")
-_LATER = Outcome(verdict=Verdict.DEFERRED, rule="4xx")
-_REFUSED_RCPT = Outcome(verdict=Verdict.REJECTED, rule="5xx")
-_REFUSED_MESSAGE = Outcome(verdict=Verdict.REJECTED, scope=Scope.MESSAGE, rule="5xx-message")

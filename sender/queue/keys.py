@@ -15,7 +15,8 @@ CAMPAIGNS = "penstock:{inbox}:campaigns"
 DEAD = "penstock:{inbox}:dead"
 KNOWN = "penstock:{inbox}:known"
 OPEN = "penstock:{inbox}:open"
-ENDED = "penstock:{inbox}:ended"
+ENDED = "penstock:{inbox}:ended"  # zset: campaign without more to expand -> when to look whether it is finished
+FINISHED = "penstock:{inbox}:finished"  # zset: campaign -> when its last recipient was seen to be final
 LAYOUT = "penstock:{inbox}:layout"
 OWNERS = "penstock:{fleet}:owners"
 

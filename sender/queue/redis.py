@@ -1,6 +1,7 @@
 """The queue in Redis or Valkey: every state change is one script in lua/, one batch of scripts is one round trip.
 
-The parts: `redis_inbox` takes campaigns in and expands them, `redis_delivery` leases and settles, `redis_views` looks.
+The parts: `redis_inbox` takes campaigns in and expands them, `redis_delivery` leases and settles, `redis_upkeep` returns what
+is due or orphaned, `redis_views` looks.
 WIRE.md documents what other programs may write and read.
 """
 
@@ -9,10 +10,9 @@ from sender.queue.client import Client
 from sender.queue.keys import LAYOUT, LAYOUT_VERSION, Layout
 from sender.queue.redis_delivery import RedisDelivery
 from sender.queue.redis_inbox import RedisInbox
-from sender.queue.redis_views import RedisViews
 
 
-class RedisQueue(RedisInbox, RedisDelivery, RedisViews):
+class RedisQueue(RedisInbox, RedisDelivery):
     """See `sender.queue.base.Queue`."""
 
     async def aclose(self) -> None:

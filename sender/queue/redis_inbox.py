@@ -20,7 +20,7 @@ from sender.queue import inbox
 from sender.queue.base import Announcement, Chunk, Inflow, Refusal, RowBatch
 from sender.queue.client import Command
 from sender.queue.keys import CAMPAIGNS, DEAD, ENDED, KNOWN, OPEN, CampaignKeys, Partition
-from sender.queue.redis_part import DEAD_ENTRIES, EVENT_ENTRIES, Bits, RedisPart, number_or_none
+from sender.queue.redis_part import DEAD_ENTRIES, EVENT_ENTRIES, Bits, RedisPart, dead_letter, number_or_none
 from sender.queue.scripts import Argument
 
 _ENTRY_MAX = inbox.MAX_SPEC + 64 * 1024  # octets: the largest value and its small companions
@@ -184,13 +184,6 @@ class RedisInbox(RedisPart):
     async def finish_rows(self, campaign: str) -> None:
         name = inbox.campaign_id(campaign)
         await self._client.run([("ZADD", ENDED, "NX", 0, name), ("ZREM", OPEN, name)])
-
-
-def dead_letter(refusal: Refusal) -> Command:
-    """The command that keeps what could not be used."""
-    content = ("entry", refusal.entry, "campaign", refusal.campaign, "why", refusal.why)
-    payload = refusal.payload[: inbox.MAX_PAYLOAD]
-    return ("XADD", DEAD, "MAXLEN", "~", DEAD_ENTRIES, "*", "v", 1, *content, "payload", payload)
 
 
 def _compressed(batches: Sequence[RowBatch]) -> list[Argument]:

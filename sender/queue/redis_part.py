@@ -2,8 +2,10 @@
 
 from collections.abc import Container, Sequence
 
+from sender.queue.base import Refusal
 from sender.queue.client import Client, Command
-from sender.queue.keys import Layout
+from sender.queue.inbox import MAX_PAYLOAD
+from sender.queue.keys import DEAD, Layout
 from sender.queue.scripts import Argument
 
 EVENT_ENTRIES = 100_000  # of each partition's events stream, about; an entry holds the events of one call
@@ -35,3 +37,10 @@ class Bits(Container[int]):
 def number_or_none(octets: bytes | None) -> int | None:
     """A number as Redis keeps it, or None where there is none."""
     return int(octets) if octets is not None else None
+
+
+def dead_letter(refusal: Refusal) -> Command:
+    """The command that keeps what could not be used."""
+    content = ("entry", refusal.entry, "campaign", refusal.campaign, "why", refusal.why)
+    payload = refusal.payload[:MAX_PAYLOAD]
+    return ("XADD", DEAD, "MAXLEN", "~", DEAD_ENTRIES, "*", "v", 1, *content, "payload", payload)

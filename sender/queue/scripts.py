@@ -10,7 +10,8 @@ Argument: TypeAlias = str | bytes | int | float
 
 _LIBRARY = "route"  # no script of its own: put behind the first line of those that move packs
 _MOVE_PACKS = ("append", "give_back", "lease", "promote", "settle", "split")
-_OTHERS = ("add_rows", "bury", "commit", "drop_rows", "open", "read", "ready", "stage", "store_spec", "unclaim")
+_INBOX = ("add_rows", "bury", "commit", "drop_rows", "open", "read", "stage", "store_spec")
+_OTHERS = ("beat", "ready", "retire", "unclaim")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class Script:
 def load() -> Mapping[str, Script]:
     """Read all scripts."""
     library = _read(_LIBRARY)
-    scripts = [_script(name, _read(name)) for name in _OTHERS]
+    scripts = [_script(name, _read(name)) for name in _INBOX + _OTHERS]
     for name in _MOVE_PACKS:
         first_line, _, rest = _read(name).partition(b"\n")  # the flags must stay on the first line
         scripts.append(_script(name, first_line + b"\n" + library + rest))

@@ -185,7 +185,7 @@ def _sources(path: Path, errors: list[ConfigError]) -> list[SourceTable | None]:
 
 def _receivers(home: Path, errors: list[ConfigError]) -> dict[str, tuple[str, Mapping[str, Any]]]:
     """Every receiver's table as it stands: what it means is the policy's business."""
-    paths = {path.stem: path for place in (home, shipped()) for path in sorted((place / RECEIVERS).glob("*.toml"))}
+    paths = {path.stem: path for place in (shipped(), home) for path in sorted((place / RECEIVERS).glob("*.toml"))}
     return {name: (str(path), _table(path, errors)) for name, path in sorted(paths.items())}
 
 

@@ -50,7 +50,7 @@ class _Phase(Enum):
     CLOSED = auto()
 
 
-_LISTENING = (_Phase.OPENING, _Phase.READY, _Phase.QUITTING)  # a tuple: looked up by identity, where a set would hash
+_LISTENING = (_Phase.READY, _Phase.OPENING, _Phase.QUITTING)  # a tuple: looked up by identity, where a set would hash
 
 
 class Client:

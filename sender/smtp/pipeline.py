@@ -178,19 +178,17 @@ class Pipeline:
     def _on_mail(self, transfer: Transfer, reply: Reply, right: bool) -> list[Result]:
         if not right:
             transfer.answer = (Step.MAIL, reply)
-        return self._go_on(transfer)
+        return self._go_on(transfer) if transfer.script else []
 
     def _on_rcpt(self, transfer: Transfer, reply: Reply, right: bool) -> list[Result]:
         if right and transfer.answer is not None:
             raise RemoteProtocolError(Step.RCPT, f"accepted though MAIL was refused: {reply}")
         if not right and transfer.answer is None:
             transfer.answer = (Step.RCPT, reply)
-        return self._go_on(transfer)
+        return self._go_on(transfer) if transfer.script else []
 
     def _go_on(self, transfer: Transfer) -> list[Result]:
         """In lock-step the next line follows, or the end of a refused transaction."""
-        if not transfer.script:
-            return []
         if transfer.answer is None:
             self._next_line(transfer)
             return []

@@ -10,7 +10,7 @@ from sender.model import Reply
 
 KEPT_CHARS = 1_000  # of one line; RFC 5321 section 4.5.3.1.5 allows 512 octets
 _KNOWN_REPLIES = 64  # a session hears the same few lines over and over
-_ENHANCED = re.compile(r"([245])\.(\d{1,3})\.(\d{1,3})(?:[ \t]+|$)")  # RFC 2034 section 4
+_ENHANCED = re.compile(r"(([245])\.\d{1,3}\.\d{1,3})(?: +|$)")  # RFC 2034 section 4
 
 
 class ReplyError(ValueError):
@@ -52,12 +52,14 @@ class ReplyParser:
             if reply is not None:
                 return reply
         self._scanned = len(self._buffer)
-        self._check_size(self._scanned - self._start)
+        if self._size + self._scanned - self._start > self._max_bytes:
+            raise self._too_long()
         return None
 
     def _line(self, line: bytes) -> Reply | None:
         self._size += len(line) + 1
-        self._check_size(0)
+        if self._size > self._max_bytes:
+            raise self._too_long()
         code, mark = line[:3], line[3:4]
         if not (len(code) == 3 and code.isdigit() and b"2" <= code[:1] <= b"5" and mark in (b" ", b"-", b"", b"\r")):
             raise ReplyError(f"not a reply: {_printable(line, 80)!r}")
@@ -73,9 +75,8 @@ class ReplyParser:
         self._texts.append(text)
         return None if mark == b"-" else self._finish()
 
-    def _check_size(self, unfinished: int) -> None:
-        if self._size + unfinished > self._max_bytes:
-            raise ReplyError(f"a reply of more than {self._max_bytes} octets")
+    def _too_long(self) -> ReplyError:
+        return ReplyError(f"a reply of more than {self._max_bytes} octets")
 
     def _finish(self) -> Reply:
         room = self._max_bytes  # escapes make text longer than what came
@@ -96,22 +97,22 @@ class ReplyParser:
 def _reply(code: int, lines: list[str]) -> Reply:
     """Take the enhanced code (RFC 3463) off the lines, when its class agrees with the code as RFC 2034 section 4 asks."""
     found = _ENHANCED.match(lines[0])
-    if found is None or int(found[1]) != code // 100:
+    if found is None or int(found[2]) != code // 100:
         return Reply(code=code, lines=tuple(lines))
-    enhanced = found[0].rstrip()
-    return Reply(code=code, enhanced=enhanced, lines=tuple([_without(enhanced, line) for line in lines]))
+    enhanced = found[1]
+    others = [_without(enhanced, line) for line in lines[1:]] if len(lines) > 1 else ()
+    return Reply(code=code, enhanced=enhanced, lines=(lines[0][found.end() :], *others))
 
 
 def _without(enhanced: str, line: str) -> str:
-    if not line.startswith(enhanced):
-        return line
-    rest = line[len(enhanced) :]
-    return rest.lstrip() if not rest or rest[0] in " \t" else line
+    found = _ENHANCED.match(line)
+    return line[found.end() :] if found is not None and found[1] == enhanced else line
 
 
 def _printable(text: bytes, limit: int) -> str:
     """At most `limit` characters, with whatever is not printable UTF-8 shown as an escape."""
     shown = text[: limit + 4].decode("utf-8", "backslashreplace")
     if not shown.isprintable():
+        shown = shown.replace("\t", " ")
         shown = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in shown)
     return shown if len(text) <= limit and len(shown) <= limit else shown[: max(limit - 1, 0)] + "…"[:limit]

@@ -9,6 +9,7 @@ import random
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -21,44 +22,6 @@ from sender.queue.client import Client
 from sender.queue.pack import encode
 from workers.embedded import embedded_valkey
 
-_NAMES = [
-    "Anna",
-    "Ben",
-    "Carla",
-    "Dieter",
-    "Eva",
-    "Finn",
-    "Greta",
-    "Hugo",
-    "Ines",
-    "Jan",
-    "Klara",
-    "Leo",
-    "Mia",
-    "Noah",
-    "Olga",
-    "Paul",
-    "Romy",
-    "Sven",
-    "Tina",
-    "Uwe",
-]
-_CITIES = [
-    "Berlin",
-    "Hamburg",
-    "Paris",
-    "Lyon",
-    "Madrid",
-    "Rome",
-    "Vienna",
-    "Prague",
-    "Lisbon",
-    "Porto",
-    "Oslo",
-    "Bergen",
-    "Turin",
-    "Milan",
-]
 _DOMAINS = {"gmail.com": "google", "outlook.com": "microsoft", "yahoo.com": "yahoo", "orange.fr": "orange"}
 _ROUTES = {domain: Route(pool="main", receiver=receiver) for domain, receiver in _DOMAINS.items()}
 
@@ -75,9 +38,8 @@ async def main(total: int) -> None:
 
 
 async def _measure(queue: Queue, client: Client, total: int, pack_size: int) -> None:
-    rng, gauge = random.Random(1), _Gauge(client, total)
-    recipients = [_recipient(rng) for _ in range(total)]
-    numbered = list(enumerate(msgspec.json.Encoder().encode_lines(recipients[at : at + 1000]) for at in range(0, total, 1000)))
+    gauge = _Gauge(client, total)
+    numbered = list(enumerate(_batches(total)))
     empty = await gauge.memory()
     async with gauge.measured("submit"):
         await queue.announce("spring", b"{}")
@@ -172,10 +134,22 @@ class _Measured:
         print(f"  {self._what}: {rate:,.0f}/s; client {client * each:.1f} µs, server {server * each:.1f} µs each")
 
 
-def _recipient(rng: random.Random) -> dict[str, str]:
-    name = rng.choice(_NAMES)
-    address = f"{name.lower()}.{rng.randint(1, 999_999)}@{rng.choice(list(_ROUTES))}"
-    return {"to": address, "first": name, "city": rng.choice(_CITIES), "code": f"{rng.randint(0, 99_999_999):08}"}
+def _batches(total: int) -> Iterator[bytes]:
+    """Recipients as JSON lines: 300 first names, 1,000 places, codes that are all different."""
+    rng, encoder = random.Random(1), msgspec.json.Encoder()
+    names, places = _words(rng, 300), _words(rng, 1000)
+    for start in range(0, total, 1000):
+        yield encoder.encode_lines([_recipient(rng, names, places) for _ in range(min(1000, total - start))])
+
+
+def _words(rng: random.Random, count: int) -> list[str]:
+    return ["".join(rng.choices("aeioubcdlmnrst", k=rng.randint(3, 9))).title() for _ in range(count)]
+
+
+def _recipient(rng: random.Random, names: list[str], places: list[str]) -> dict[str, str]:
+    name = rng.choice(names)
+    address = f"{name.lower()}.{rng.choice(names).lower()}{rng.randint(1, 999)}@{rng.choice(list(_ROUTES))}"
+    return {"to": address, "first": name, "city": rng.choice(places), "code": f"{rng.randint(0, 99_999_999):08}"}
 
 
 def _field(info: bytes, name: bytes) -> bytes:

@@ -5,10 +5,13 @@ from typing import Any
 
 import pytest
 
+from sender.content.compose import Composer
 from sender.content.headers import clean
 from sender.content.quoted import unix_lines
-from sender.errors import ConfigErrors
-from tests.content.messages import assert_wire_form, composed, corpus_json, document, part, read
+from sender.content.template import Compiled
+from sender.errors import ConfigErrors, ContentError
+from sender.model import Envelope
+from tests.content.messages import KEYS, NOW, assert_wire_form, compiled, composed, corpus_json, document, part, read
 
 PLANNED = [b"date", b"from", b"to", b"subject", b"message-id", b"list-unsubscribe", b"list-unsubscribe-post", b"x-note"]
 PLANNED += [b"mime-version", b"content-type"]
@@ -21,16 +24,22 @@ def look_alikes() -> list[str]:
     return sorted(found)
 
 
-def everywhere(value: str) -> None:
-    """Put the value in every field of a message and see that it comes back as itself."""
-    message = composed(
-        {"v": value, "name": value},
+@pytest.fixture(name="campaign", scope="module")
+def campaign_fixture() -> Compiled:
+    """A campaign with a merge field in every place that may have one."""
+    return compiled(
         subject="{{ v }}",
         text="[{{ v }}]\n{{ v }}\n{% if v %}({{ v }}){% endif %}",
         html='<p title="{{ v }}">{{ v }}</p>\n{% if v %}<b>{{ v }}</b>{% endif %}',
         headers={"X-Note": "a {{ v }}"},
         list_unsubscribe="https://shop.example/{{ v|truncate(60) }}",
     )
+
+
+def everywhere(campaign: Compiled, value: str) -> None:
+    """Put the value in every field of a message and see that it comes back as itself."""
+    envelope = Envelope(campaign="spring", ordinal=7, address="ann@customer.example", fields={"v": value, "name": value})
+    message = Composer(KEYS).compose(campaign, envelope, NOW)
     assert_wire_form(message)
     assert [name for name, _ in message.headers] == PLANNED
     found = read(message)
@@ -46,16 +55,16 @@ def everywhere(value: str) -> None:
     assert unescape(html) == f'<p title="{lines}">{lines}</p>\n' + (f"<b>{lines}</b>\n" if value else "\n")
 
 
-def test_naughty_strings_come_back_as_themselves() -> None:
+def test_naughty_strings_come_back_as_themselves(campaign: Compiled) -> None:
     strings = corpus_json("naughty-strings/blns.json")
     assert len(strings) == 515
     for value in strings:
-        everywhere(value)
+        everywhere(campaign, value)
 
 
-def test_no_look_alike_of_an_end_of_data_leaves() -> None:
+def test_no_look_alike_of_an_end_of_data_leaves(campaign: Compiled) -> None:
     for value in look_alikes():
-        everywhere("before" + value + "MAIL FROM:<x>")
+        everywhere(campaign, "before" + value + "MAIL FROM:<x>")
         message = composed({"v": value}, subject="{{ v }}", text="x" + value.replace("\0", "") + "y{{ v }}", html=None)
         assert_wire_form(message)
 
@@ -85,8 +94,8 @@ def test_no_look_alike_of_an_end_of_data_leaves() -> None:
         "{{ v }}{% if %}",
     ],
 )
-def test_values_stay_values(value: str) -> None:
-    everywhere(value) if len(value) < 800 else composed({"first": value, "name": value})
+def test_values_stay_values(campaign: Compiled, value: str) -> None:
+    everywhere(campaign, value) if len(value) < 800 else composed({"first": value, "name": value})
 
 
 @pytest.mark.parametrize(
@@ -167,6 +176,13 @@ def test_attachments_can_not_inject() -> None:
 def test_unsubscribe_urls(url: str) -> None:
     with pytest.raises(ConfigErrors, match="list_unsubscribe"):
         composed(list_unsubscribe=url)
+
+
+def test_an_address_that_was_never_checked_is_not_written(campaign: Compiled) -> None:
+    for address in ("a@d.example\r\nBcc: x@d.example", "a@d.example\nBcc: x@d.example", "a@d.example\rx", "a@d.example\r\n"):
+        envelope = Envelope(campaign="spring", ordinal=7, address=address, fields={"v": "x"})
+        with pytest.raises(ContentError, match="well-formed"):
+            Composer(KEYS).compose(campaign, envelope, NOW)
 
 
 def test_a_document_is_what_the_tests_think() -> None:

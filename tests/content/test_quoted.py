@@ -59,6 +59,14 @@ def test_values_of_every_length_at_every_column(length: int, char: str) -> None:
         assert quopri.decodestring(data).decode() == "y" * column + shown * length + "z\r\n"
 
 
+@pytest.mark.parametrize("length", range(70, 80))
+def test_a_space_at_the_end_of_a_full_line(length: int) -> None:
+    for text in ("x" * length + " \n", "x" * length + "\t", "\u00e9" * (length // 6) + "x" * (length % 6) + " \nmore"):
+        data = quoted.encode(text)
+        assert max(map(len, data.split(b"\r\n"))) <= 76
+        assert quopri.decodestring(data).decode() == text.replace("\n", "\r\n")
+
+
 def test_short_plain_values_are_left_as_they_are() -> None:
     text = parse("Dear {{ first }},\n{{ first }}\n", TemplateMode.AUTO)
     assert encoded(text, {"first": "Ann"}) == b"Dear Ann=\r\n,\r\nAnn\r\n"

@@ -1,12 +1,29 @@
 """Which keys sign when."""
 
+from math import inf
+
 import pytest
 
 from sender.content.rotation import Algorithm, DkimKey, active
 
 
-def key(selector: str, algorithm: Algorithm = Algorithm.RSA, domain: str = "shop.example", **more: float) -> DkimKey:
-    return DkimKey(domain=domain, selector=selector, algorithm=algorithm, **more)  # type: ignore[arg-type]
+def key(
+    selector: str,
+    algorithm: Algorithm = Algorithm.RSA,
+    domain: str = "shop.example",
+    *,
+    not_before: float = 0.0,
+    not_after: float = inf,
+    expires_s: float | None = None,
+) -> DkimKey:
+    return DkimKey(
+        domain=domain,
+        selector=selector,
+        algorithm=algorithm,
+        not_before=not_before,
+        not_after=not_after,
+        expires_s=expires_s,
+    )
 
 
 def test_newest_begun_key_of_each_domain_and_algorithm_signs() -> None:

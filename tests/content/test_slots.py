@@ -161,7 +161,7 @@ def test_work_that_grows_is_refused(source: str) -> None:
 
 
 def test_ordinary_work_is_not() -> None:
-    assert parse("{{ a|urlencode }}" * 50, TemplateMode.AUTO).cost <= COST_MAX
+    assert parse("{{ a|urlencode }}{{ a|title }}" * 20 + "{{ to|urlencode }}" * 50, TemplateMode.AUTO).cost <= COST_MAX
     loop = "{% for i in items|split(';') %}<li>{{ i|title|urlencode }} {{ i|upper }}{% if i == 'x' %}!{% endif %}{% endfor %}"
     assert parse(loop * 5, TemplateMode.AUTO).cost <= COST_MAX
 
@@ -206,7 +206,7 @@ def test_all_mistakes_of_a_campaign_at_once() -> None:
 
 
 def test_logic_is_bounded_over_all_templates_together() -> None:
-    loop = "{% for i in a|split(';') %}" + "{{ a|title }}" * 5 + "{% endfor %}"
+    loop = "{% for i in a|split(';') %}" + "{{ a|title }}{% endfor %}"
     with pytest.raises(ConfigErrors, match="together"):
         compiled(text=loop, html=loop)
 
@@ -214,3 +214,5 @@ def test_logic_is_bounded_over_all_templates_together() -> None:
 def test_too_many_slots() -> None:
     with pytest.raises(ValueError, match="more than 1000"):
         parse("{{ a }}" * 1001, TemplateMode.PLAIN)
+    with pytest.raises(ValueError, match="more than 5000"):
+        parse("{{ a|upper }}" * 150_000, TemplateMode.AUTO)

@@ -90,6 +90,8 @@ def test_the_signing_domain_is_the_from_domain_unless_said() -> None:
         ({"attachments": [{"name": "a", "content_b64": ""}] * 101}, ["attachments"]),
         ({"attachments": [{"name": "a", "content_b64": "A" * 20_000_000}] * 3}, ["attachments"]),
         ({"give_up": "soon"}, ["give_up"]),
+        ({"return_path": '"a b"@shop.example'}, ["return_path"]),
+        ({"headers": {f"X-{n}": "x" for n in range(51)}}, ["headers"]),
         ({"template": "php"}, ["template"]),
         ({"headers": {"From": "x", "X A": "y", "X-Ok": "z"}}, ["headers.From", "headers.X A"]),
     ],

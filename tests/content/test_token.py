@@ -25,6 +25,11 @@ def test_any_change_of_one_character_is_noticed() -> None:
                 assert KEYS.verify(Purpose.RETURN_PATH, token[:place] + other + token[place + 1 :]) is None
 
 
+def test_letters_that_only_fold_to_ours_are_no_token() -> None:
+    token = KEYS.make("desk", 7).return_path
+    assert KEYS.verify(Purpose.RETURN_PATH, token.replace("s", "\u017f", 1).replace("k", "\u212a", 1)) is None
+
+
 @given(st.text(max_size=80))
 def test_anything_else_is_no_token(text: str) -> None:
     assert KEYS.verify(Purpose.UNSUBSCRIBE, text) is None

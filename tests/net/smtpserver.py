@@ -125,8 +125,8 @@ class Connection:
         elif verb == "BDAT":
             content = await self.exactly(int(line.split()[1]))
             self.accepted.clear()
-            await self.behave(verb, _PROPER[verb])
             self.receiver.messages.append(content)
+            await self.behave(verb, _PROPER[verb])
         elif verb not in _PROPER:
             await self.send(b"502 5.5.2 unknown\r\n")
         elif verb in _NEEDS and not _NEEDS[verb] <= self.accepted:
@@ -139,8 +139,8 @@ class Connection:
         if verb == "DATA":
             content = await self.until(b"\r\n.\r\n")
             self.accepted.clear()
-            await self.behave("DOT", _PROPER["DOT"])
             self.receiver.messages.append(content)
+            await self.behave("DOT", _PROPER["DOT"])
         elif verb == "RSET":
             self.accepted.clear()
         elif verb == "STARTTLS":

@@ -283,6 +283,7 @@ async def test_a_refusal_in_the_middle_of_the_content_is_read(
     await session.pump(work.take, work.done)
     work.check()
     assert [(result.step, result.reply and result.reply.code) for result in work.results] == [(Step.DOT, 552)]
+    assert session.closed  # half a message is on the wire: nothing can follow it
 
 
 async def test_cancelled_in_the_middle_it_reports_closes_and_lets_the_cancellation_through(scene: Scene) -> None:
@@ -312,6 +313,7 @@ async def test_an_idle_session_that_the_receiver_closed_is_found_out_before_use(
 
 async def test_a_421_that_waits_on_an_idle_session_is_found_out_before_use(scene: Scene) -> None:
     session = await scene.world.session(OPTIONS)
+    await trio.testing.wait_all_tasks_blocked(0.01)
     await scene.mx.connections[0].send(b"421 4.4.2 idle\x1b[2J too long\r\n")
     await trio.testing.wait_all_tasks_blocked(0.01)
     assert not session.usable_now()

@@ -301,6 +301,36 @@ async def test_signer_that_talks_nonsense_is_left(keys: Keys, lie: bytes) -> Non
         nursery.cancel_scope.cancel()
 
 
+async def test_signer_that_leaves_is_not_blamed_and_gets_no_more(keys: Keys) -> None:
+    """Farewells in answer to the job, each time the last word of a connection that stays open a while."""
+    visits: list[trio.SocketStream] = []
+
+    class Leaver(Fake):
+        async def _serve(self, stream: trio.SocketStream) -> None:
+            if len(visits) == 3:
+                await super()._serve(stream)
+            visits.append(stream)
+            reader, said = FrameReader(), False
+            async for data in stream:
+                for frame in reader.feed(bytes(data)):
+                    assert not said
+                    said = bool(frame.count)
+                    await stream.send_all(answers_frame(0 if said else frame.number, []))
+                if said:
+                    await trio.testing.wait_all_tasks_blocked(0.01)
+                    assert not pool.statistics().signers[0].ready
+                    await stream.aclose()
+                    return
+
+    leaver = Leaver(keys.path(), sign)
+    async with running(leaver.path) as pool, trio.open_nursery() as nursery:
+        await nursery.start(leaver.run)
+        assert await pool.sign([(NAME, POISON)]) == [b"signed " + POISON]
+        assert len(visits) == 3
+        assert pool.statistics().quarantined == 0
+        nursery.cancel_scope.cancel()
+
+
 async def test_cancelled_caller_leaves_nothing_behind(keys: Keys) -> None:
     gate = trio.Event()
 

@@ -42,8 +42,8 @@ class World:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        with trio.move_on_after(0):  # without QUIT
-            for session in self.sessions:
+        for session in self.sessions:
+            with trio.move_on_after(0):  # without QUIT
                 await session.aclose()
 
     async def open(self, options: SessionOptions, *hosts: str, source: Source = SOURCE) -> Session | Failure:

@@ -46,7 +46,8 @@ ca_file = "{ca_file}"
 ip = "ipv4"
 
 [retry]
-curve = ["10m", "30m", "1h", "2h"]
+curve = ["2h", "4h", "8h", "12h"]
+give_up = "30s"
 scale = {scale}
 
 [metrics]
@@ -74,7 +75,7 @@ ehlo = "mta{number}.{domain}"
 pool = "main"
 """
 
-WAITS_SCALE = 1 / 300  # ten minutes of patience become two seconds, in rules, retries and pauses alike
+WAITS_SCALE = 1 / 3600  # an hour of patience becomes a second, in rules, retries and pauses alike
 
 
 class Emulator:

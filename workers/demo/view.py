@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from rich import box
 from rich.console import Console, Group
 from rich.progress import (
     BarColumn,
@@ -94,18 +95,18 @@ class View:
 
 
 def by_receiver(status: CampaignStatus, stats: Mapping[str, Any]) -> Table:
-    """Ours on the left, theirs on the right; receivers without a profile share a row."""
+    """Ours on the left; on the right what they accepted, signatures they verified, their TLS connections."""
     ours = _ours(status)
     theirs = _theirs(stats, set(ours))
-    table = Table()
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("receiver")
-    for title in ("delivered", "rejected", "other", "deferrals"):
+    for title in ("delivered", "rejected", "other", "deferred"):
         table.add_column(title, justify="right")
-    for title in ("they took", "DKIM pass", "TLS sessions"):
+    for title in ("accepted", "verified", "TLS"):
         table.add_column(title, justify="right", style="cyan")
     for name in sorted(ours, key=lambda name: (name in (_TAIL, "-"), name)):
         numbers = [*ours[name], *theirs.get(name, [0, 0, 0])]
-        table.add_row("(none found)" if name == "-" else name, *(f"{number:,}" for number in numbers))
+        table.add_row("(none)" if name == "-" else name, *(f"{number:,}" for number in numbers))
     return table
 
 

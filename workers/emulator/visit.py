@@ -60,8 +60,11 @@ class Office:
         self._first_seen.clear()
 
     def first_seen(self, source: str, address: str, now: float) -> float:
-        """When this source first tried this recipient: `now` if it is the first time."""
-        key = (source, address)
+        """When this source's network first tried this recipient: `now` if it is the first time.
+
+        The /24 counts, as postgrey has it: senders retry from another address of the same pool.
+        """
+        key = (source.rpartition(".")[0], address)
         seen = self._first_seen.setdefault(key, now)
         if len(self._first_seen) > _FIRST_SEEN:
             self._first_seen.popitem(last=False)

@@ -1,0 +1,100 @@
+"""The border: what the system says becomes a TransportError, and what a stream shows of itself."""
+
+import errno
+import os
+import socket
+import ssl
+
+import pytest
+import trio
+
+from sender.errors import TransportError, TransportKind
+from sender.model import Source, Step
+from sender.net.addresses import Targets
+from sender.net.dial import Dialer
+from sender.net.stream import Stream, translate
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (errno.ECONNREFUSED, TransportKind.REFUSED),
+        (errno.ECONNRESET, TransportKind.RESET),
+        (errno.EPIPE, TransportKind.RESET),
+        (errno.ETIMEDOUT, TransportKind.TIMEOUT),
+        (errno.ENETUNREACH, TransportKind.UNREACHABLE),
+        (errno.EHOSTUNREACH, TransportKind.UNREACHABLE),
+        (errno.EMFILE, TransportKind.RESOURCES),
+        (errno.EADDRNOTAVAIL, TransportKind.RESOURCES),
+        (errno.EPERM, TransportKind.FORBIDDEN),
+    ],
+)
+def test_each_error_of_the_system_has_its_kind(code: int, kind: TransportKind) -> None:
+    error = translate(Step.MAIL, OSError(code, os.strerror(code)))
+    assert (error.step, error.kind, error.detail) == (Step.MAIL, kind, os.strerror(code))
+
+
+def test_tls_errors_are_told_from_a_close() -> None:
+    assert translate(Step.DOT, ssl.SSLEOFError()).kind is TransportKind.CLOSED
+    assert translate(Step.DOT, ssl.SSLError(1, "[SSL: BAD_RECORD] bad record")).kind is TransportKind.TLS
+
+
+def pair() -> tuple[Stream, socket.socket]:
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    return Stream(ours, peer="127.0.0.1"), theirs
+
+
+async def test_octets_go_both_ways_and_the_end_is_empty() -> None:
+    stream, theirs = pair()
+    assert stream.receive_nowait() is None
+    theirs.sendall(b"220 hello\r\n")
+    assert await stream.receive_some() == b"220 hello\r\n"
+    assert stream.send_nowait(memoryview(b"EHLO x\r\n")) == 8
+    assert theirs.recv(100) == b"EHLO x\r\n"
+    theirs.close()
+    assert await stream.receive_some() == b""
+    assert repr(stream) == "<Stream 127.0.0.1 clear>"
+    stream.close()
+    assert repr(stream) == "<Stream 127.0.0.1 clear closed>"
+
+
+async def test_a_full_buffer_takes_nothing_and_either_way_wakes() -> None:
+    stream, theirs = pair()
+    while stream.send_nowait(memoryview(b"x" * 65536)):
+        pass
+    theirs.sendall(b"552 enough\r\n")
+    with trio.fail_after(5):
+        await stream.wait_either()
+    assert stream.receive_nowait() == b"552 enough\r\n"
+    theirs.setblocking(False)
+    while len(theirs.recv(1 << 20)) == 1 << 20:
+        pass
+    with trio.fail_after(5):
+        await stream.wait_either()
+    assert stream.send_nowait(memoryview(b"x"))
+    stream.close()
+    theirs.close()
+
+
+async def test_no_descriptor_left_is_our_own_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_socket(*_: object) -> socket.socket:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    dialer = Dialer(targets=Targets(allow=["127.0.0.0/8"]), port=1)
+    monkeypatch.setattr(socket, "socket", no_socket)
+    with pytest.raises(TransportError) as caught:
+        await dialer.connect(Source(name="s", address="", ehlo="x", pool="p"), "127.0.0.1", 1.0)
+    assert caught.value.kind is TransportKind.RESOURCES
+
+
+async def test_a_forbidden_address_gets_no_socket(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_socket(*_: object) -> socket.socket:
+        raise AssertionError("a socket was made")
+
+    monkeypatch.setattr(socket, "socket", no_socket)
+    dialer = Dialer(targets=Targets(), port=25)
+    for address in ("169.254.169.254", "::ffff:127.0.0.1", "64:ff9b::7f00:1", "mx.example.test"):
+        with pytest.raises(TransportError) as caught:
+            await dialer.connect(Source(name="s", address="", ehlo="x", pool="p"), address, 1.0)
+        assert caught.value.kind is TransportKind.FORBIDDEN

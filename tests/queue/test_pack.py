@@ -1,0 +1,108 @@
+"""Packs keep what they are given, say their size without being opened, and refuse all that is not theirs."""
+
+import struct
+import zlib
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sender.model import Envelope
+from sender.queue.pack import HEADER, MAX_ENVELOPES, PackError, decode, encode, encode_all, oldest, size
+from tests.queue.feeding import envelopes
+
+_text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+_fields = st.dictionaries(_text, _text, max_size=4)
+_envelope = st.builds(
+    Envelope,
+    campaign=st.just("spring"),
+    ordinal=st.integers(0, 2**60),
+    address=st.builds(lambda local, domain: f"{local}@{domain}", _text, _text.filter(lambda text: "@" not in text)),
+    fields=_fields,
+    attempts=st.integers(0, 1000),
+    doubts=st.integers(0, 1000),
+    queued_at=st.floats(0, 1e10),
+)
+
+
+@given(st.lists(_envelope, min_size=1, max_size=30))
+def test_a_pack_gives_back_what_was_packed(some: list[Envelope]) -> None:
+    pack = encode(some)
+    assert decode(pack) == some
+    assert (size(pack), oldest(pack)) == (len(some), min(envelope.queued_at for envelope in some))
+    assert encode(some) == pack
+
+
+@given(st.lists(_envelope, min_size=1, max_size=5), st.data())
+def test_a_damaged_pack_is_refused_or_harmless(some: list[Envelope], data: st.DataObject) -> None:
+    damaged = bytearray(encode(some))
+    place = data.draw(st.integers(0, len(damaged) - 1))
+    damaged[place] ^= data.draw(st.integers(1, 255))
+    try:
+        found = decode(bytes(damaged))
+    except PackError:
+        return
+    assert all(isinstance(envelope, Envelope) for envelope in found)
+
+
+@given(st.binary(max_size=200))
+def test_octets_that_are_no_pack_are_refused(octets: bytes) -> None:
+    with pytest.raises(PackError):
+        decode(octets)
+
+
+def test_the_header_stands_where_the_scripts_look_for_it() -> None:
+    pack = encode(envelopes("spring", 7, start=40, queued_at=1234.5))
+    assert struct.unpack_from(">d", pack, 2 - 1) == (1234.5,)  # Lua counts from 1
+    assert struct.unpack_from(">I", pack, 18 - 1) == (7,)
+
+
+def test_a_pack_that_inflates_without_end_is_refused_unread() -> None:
+    bomb = HEADER.pack(1, 0.0, 0, 1) + zlib.compress(b"\0" * 200_000_000)
+    with pytest.raises(PackError, match="larger than"):
+        decode(bomb)
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        (b"not msgpack", "malformed|expected|Expected"),
+        (msgspec.msgpack.encode({"campaign": "x"}), "array"),
+        (msgspec.msgpack.encode(["x", [], ["a", "b"], ["c"], [0], [0], [0.0], [], [], []]), "header says 1"),
+        (msgspec.msgpack.encode(["x", [], ["a"], ["c", "d"], [0], [0], [0.0], [], [], []]), "do not match"),
+        (msgspec.msgpack.encode(["x", [], ["a"], ["c"], [0], [0], [0.0], ["n"], [], []]), "1 names, 0 columns"),
+        (msgspec.msgpack.encode(["x", [], ["a"], ["c"], [0], [0], [0.0], [], [], [1]]), "object"),
+    ],
+)
+def test_a_body_of_another_shape_is_refused(body: bytes, why: str) -> None:
+    with pytest.raises(PackError, match=why):
+        decode(HEADER.pack(1, 0.0, 0, 1) + zlib.compress(body))
+
+
+def test_another_version_is_refused_by_name() -> None:
+    with pytest.raises(PackError, match="pack version 2; this program reads 1"):
+        size(b"\2" + encode(envelopes("spring", 1))[1:])
+
+
+def test_a_pack_is_of_one_campaign_and_of_a_bounded_size() -> None:
+    with pytest.raises(ValueError, match="of one campaign"):
+        encode([*envelopes("a", 1), *envelopes("b", 1)])
+    with pytest.raises(ValueError, match="not 0"):
+        encode([])
+    with pytest.raises(ValueError, match="not 1001"):
+        encode(envelopes("a", MAX_ENVELOPES + 1))
+    with pytest.raises(ValueError, match="needs an @"):
+        encode([Envelope(campaign="a", ordinal=0, address="nobody")])
+
+
+def test_any_number_of_envelopes_goes_into_as_many_packs() -> None:
+    some = envelopes("spring", 2500)
+    packs = encode_all(some)
+    assert [size(pack) for pack in packs] == [1000, 1000, 500]
+    assert [envelope for pack in packs for envelope in decode(pack)] == some
+    assert encode_all([]) == []
+
+
+def test_three_short_merge_fields_pack_well_below_sixty_octets() -> None:
+    assert len(encode(envelopes("spring", 200))) / 200 < 40
