@@ -57,6 +57,7 @@ class Engine:
         self._owners: Sequence[str] = (owner,)
         self._beat_at = float("-inf")
         self._draining = trio.Event()
+        self.ended = trio.Event()  # `run` has come to its end
         self.alive_at = float("-inf")  # trio's clock: when the queue was last reached
 
     @property
@@ -84,6 +85,7 @@ class Engine:
             await self._services.settler.flush()
             helpers.cancel_scope.cancel()
         await self._resign()
+        self.ended.set()
 
     async def _look(self, nursery: trio.Nursery) -> None:
         """One round: heartbeat, routes, lanes. While the store is away, lanes go on with what they have."""

@@ -12,6 +12,7 @@ from sender.content.token import TokenKeys
 from sender.errors import ConfigError
 from sender.settings import Settings
 
+_RUN = Path("/run/penstock")
 REDIS_URL = "PENSTOCK_REDIS_URL"  # the supervisor tells its children where the embedded server is
 
 
@@ -24,11 +25,12 @@ def state_dir(settings: Settings) -> Path:
 
 
 def runtime_dir(settings: Settings) -> Path:
-    """The sockets of signers; a directory only we can enter."""
+    """The sockets of signers; a directory only we can enter. A service manager makes /run/penstock where it runs us."""
     if settings.fleet.runtime_dir:
         return settings.path(settings.fleet.runtime_dir)
-    base = os.environ.get("XDG_RUNTIME_DIR")
-    return Path(base) / "penstock" if base else state_dir(settings) / "run"
+    if base := os.environ.get("XDG_RUNTIME_DIR"):
+        return Path(base) / "penstock"
+    return _RUN if os.access(_RUN, os.W_OK) else state_dir(settings) / "run"
 
 
 def make_private(directory: Path) -> Path:

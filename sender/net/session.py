@@ -203,6 +203,7 @@ class Session:
         now = trio.current_time()
         for result in self._conversation.machine.lost(why, unsent=self._conversation.unsent):
             began = self._open.pop(id(result.transaction))
+            self.messages += 1
             done(_timed(result, now - began))
 
     def _end(self, step: Step, error: str, *, reply: Reply | None = None, kind: TransportKind | None = None) -> None:

@@ -39,7 +39,7 @@ def translate(step: Step, error: OSError) -> TransportError:
     if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
         return TransportError(step, TransportKind.CLOSED, "connection closed")
     if isinstance(error, ssl.SSLError):
-        return TransportError(step, TransportKind.TLS, tls.reason(error))
+        return TransportError(step, TransportKind.TLS, tls.words(error))
     kind = _KINDS.get(error.errno or 0, TransportKind.UNREACHABLE)
     return TransportError(step, kind, error.strerror or type(error).__name__)
 

@@ -80,11 +80,15 @@ def _modern(context: ssl.SSLContext) -> ssl.SSLContext:
     return context
 
 
+def words(error: ssl.SSLError) -> str:
+    """OpenSSL's own words for what happened."""
+    return (error.reason or str(error)).replace("_", " ").lower()
+
+
 def reason(error: ssl.SSLError) -> str:
     """Why a handshake failed: RFC 8460's word for it, then OpenSSL's."""
-    detail = (error.reason or str(error)).replace("_", " ").lower()
     if not isinstance(error, ssl.SSLCertVerificationError):
-        return f"validation-failure: {detail}"
+        return f"validation-failure: {words(error)}"
     code = error.verify_code
     if code in (_EXPIRED, _NOT_YET_VALID):
         word = "certificate-expired"
@@ -92,4 +96,4 @@ def reason(error: ssl.SSLError) -> str:
         word = "certificate-host-mismatch"
     else:
         word = "certificate-not-trusted" if code in _UNTRUSTED else "validation-failure"
-    return f"{word}: {error.verify_message or detail}"
+    return f"{word}: {error.verify_message or words(error)}"

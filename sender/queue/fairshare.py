@@ -6,7 +6,6 @@ Within a campaign the oldest pack goes first. The Redis backend keeps the same r
 """
 
 import heapq
-from collections.abc import Mapping
 
 from sender.queue.pack import HEADER
 
@@ -51,7 +50,3 @@ class ReadyWork:
         if not heap:
             del self._packs[campaign], self._turns[campaign]
         return pack, granted
-
-    def by_campaign(self) -> Mapping[str, int]:
-        """How many envelopes each campaign has ready here."""
-        return {campaign: sum(HEADER.unpack_from(pack)[3] for _, pack in heap) for campaign, heap in self._packs.items()}

@@ -130,9 +130,9 @@ def oldest(pack: bytes) -> float:
     return queued_at
 
 
-def encode_all(envelopes: Sequence[Envelope]) -> list[bytes]:
-    """Pack any number of envelopes of one campaign, in order."""
-    return [encode(envelopes[start : start + MAX_ENVELOPES]) for start in range(0, len(envelopes), MAX_ENVELOPES)]
+def encode_all(envelopes: Sequence[Envelope], at_most: int = MAX_ENVELOPES) -> list[bytes]:
+    """Pack any number of envelopes of one campaign, in order, `at_most` in a pack."""
+    return [encode(envelopes[start : start + at_most]) for start in range(0, len(envelopes), at_most)]
 
 
 def _header(pack: bytes) -> tuple[int, int]:

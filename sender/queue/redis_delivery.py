@@ -22,6 +22,7 @@ from sender.queue.redis_part import EVENT_ENTRIES
 from sender.queue.redis_upkeep import RedisUpkeep
 from sender.queue.scripts import Argument, Script
 
+_PIECE_MIN = 100  # envelopes: smaller packs compress badly
 _ARGUMENTS_BEFORE = 3  # of settle.lua, before its packs and events
 
 _Asked: TypeAlias = tuple[Partition, str, Sequence[LeaseRequest]]  # with the start of its leases' ids
@@ -34,7 +35,7 @@ class RedisDelivery(RedisUpkeep):
     def __init__(self, client: Client, layout: Layout) -> None:
         super().__init__(client, layout)
         self._tokens = (f"{secrets.token_hex(6)}-{number}-" for number in itertools.count())
-        self._unsure: list[tuple[Partition, str]] = []  # ids of leases that may have been granted and got to nobody
+        self._unsure: set[tuple[Partition, str]] = set()  # ids of leases that may have been granted and got to nobody
 
     async def lease(self, requests: Sequence[LeaseRequest], now: float) -> Sequence[Lease]:
         live = await self._who_lives(now, {request.owner for request in requests})
@@ -47,7 +48,7 @@ class RedisDelivery(RedisUpkeep):
         try:
             return await self._granted(asked, await self._client.run(scripts))
         except BaseException:  # also when cancelled: nobody will settle what was granted
-            self._unsure += [(partition, token) for partition, token, _ in asked]
+            self._unsure.update((partition, token) for partition, token, _ in asked)
             raise
 
     async def _granted(self, asked: Sequence[_Asked], answers: Sequence[Any]) -> list[Lease]:
@@ -62,20 +63,22 @@ class RedisDelivery(RedisUpkeep):
                     more += self._park(partition, record[0].decode(), record[2], str(error), record[4])
                     continue
                 leases.append(lease)
-                key = partition.key(f"lease:{lease.id}")
-                more += [self._script("split", (key,), partition.prefix, pack) for pack in encode_all(rest)]
+                if rest:
+                    # In pieces of what was asked for, so that the next one who asks need not split again.
+                    pieces = encode_all(rest, max(requests[number].envelopes, _PIECE_MIN))
+                    key = partition.key(f"lease:{lease.id}")
+                    more.append(self._script("split", (key,), partition.prefix, *pieces))
         await self._client.run(more)
         return leases
 
     async def _give_back_unsure(self) -> None:
         """Make ready again what an earlier call that failed may have been granted."""
-        while self._unsure:
-            partition, token = self._unsure[-1]
+        for partition, token in tuple(self._unsure):
             (names,) = await self._client.run([("HKEYS", partition.key("leases"))])
             for name in names:
                 if name.startswith(token.encode()):
                     await self._give_back(partition, name.decode())
-            self._unsure.pop()
+            self._unsure.discard((partition, token))
 
     async def settle(self, settlements: Sequence[Settlement], now: float) -> None:
         """Settle, then once more what had to be packed again because it was settled in part before."""

@@ -33,7 +33,6 @@ class _Staged(msgspec.Struct, array_like=True, frozen=True):
     """A chunk as it is written down before it is applied."""
 
     number: int
-    now: float
     priority: int
     entries: list[str]
     batches: list[int]
@@ -144,11 +143,10 @@ class RedisInbox(RedisPart):
 
     async def expand(self, chunk: Chunk, now: float) -> bool:
         keys = CampaignKeys(inbox.campaign_id(chunk.campaign))
-        staged = _stage(chunk, now)
-        # The time is no part of what is compared: a chunk told again is the same chunk.
-        digest = sha256(msgspec.msgpack.encode(_stage(chunk, 0.0))).digest()
-        own = (keys.progress, keys.staged)
-        (answer,) = await self._client.run([self._script("stage", own, chunk.number, digest, msgspec.msgpack.encode(staged))])
+        staged = _stage(chunk)
+        octets = msgspec.msgpack.encode(staged)
+        stage = self._script("stage", (keys.progress, keys.staged), chunk.number, sha256(octets).digest(), octets)
+        (answer,) = await self._client.run([stage])
         if answer == b"staged":
             await self._finish(keys, staged)
         return bool(answer != b"taken")
@@ -209,11 +207,10 @@ def _fields(content: Sequence[bytes]) -> Mapping[bytes, bytes]:
     return dict(zip(content[::2], content[1::2], strict=True))
 
 
-def _stage(chunk: Chunk, now: float) -> _Staged:
+def _stage(chunk: Chunk) -> _Staged:
     entries = (*(batch.entry for batch in chunk.batches), *chunk.drop)
     return _Staged(
         number=chunk.number,
-        now=now,
         priority=chunk.priority,
         entries=[entry.removeprefix(_ROWS_BEFORE) for entry in entries],
         batches=[batch.number for batch in chunk.batches],

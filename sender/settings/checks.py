@@ -94,8 +94,10 @@ def _identities(identities: Sequence[Identity | None], file: str) -> Iterator[Co
             yield ConfigError(file, f"{key}.domain", f"{identity.domain!r} is not a domain in lower case and A-label form")
         if identity.domain in domains[:place]:
             yield ConfigError(file, f"{key}.domain", f"{identity.domain!r} is there already")
-        if not identity.keys:
+        if identity.signed and not identity.keys:
             yield ConfigError(file, f"{key}.keys", "no key: mail of this identity could not be signed")
+        if not identity.signed and (identity.keys or identity.also):
+            yield ConfigError(file, f"{key}.signed", "false, but there are keys: one of the two is a mistake")
         if identity.message_id_domain and not host_name(identity.message_id_domain):
             yield ConfigError(file, f"{key}.message_id_domain", f"{identity.message_id_domain!r} is not a domain")
         yield from _keys(identity, key, file)

@@ -118,6 +118,7 @@ class Identity(Struct, frozen=True, kw_only=True):
     keys: tuple[KeyFile, ...] = ()
     message_id_domain: str = ""  # "" is the domain itself
     also: tuple[str, ...] = ()
+    signed: bool = True  # false: a relay behind us signs, and mail leaves here unsigned
     canonicalization: Literal["relaxed/relaxed", "relaxed/simple", "simple/relaxed", "simple/simple"] = "relaxed/relaxed"
 
 

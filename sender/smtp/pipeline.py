@@ -44,10 +44,10 @@ class Pipeline:
     """The transactions of one session, from `send` to their Results."""
 
     def __init__(self, dialogue: Dialogue, capabilities: Capabilities, mode: Pipelining, limits: Limits | None) -> None:
-        """`limits` of None rules BDAT out."""
+        """`limits` of None rules BDAT out, and so does a receiver or a mode that does not chain."""
         self._dialogue, self._capabilities = dialogue, capabilities
         self.mode = mode if capabilities.pipelining else Pipelining.LOCKSTEP
-        self._limits = limits if self.mode is Pipelining.CHAIN and capabilities.chunking else None
+        self._bdat = limits if self.mode is Pipelining.CHAIN and capabilities.chunking else None  # None: DATA
         self._waiting: deque[Transfer] = deque()  # taken, nothing of it asked
         self._open: deque[Transfer] = deque()  # asked, not Finished
         self._current: Transfer | None = None  # the open one whose content has not gone yet
@@ -63,9 +63,9 @@ class Pipeline:
     @property
     def wants(self) -> int:
         """How many transactions may be handed over now."""
-        if self._limits is not None:
-            room = self._limits.transactions - len(self._open)
-            return room if self._octets < self._limits.octets or not self._open else 0
+        if self._bdat is not None:
+            room = self._bdat.transactions - len(self._open)
+            return room if self._octets < self._bdat.octets or not self._open else 0
         if self.mode is Pipelining.CHAIN:  # the one whose content goes next, and the one to chain behind it
             return 2 - len(self._waiting) - (self._current is not None)
         return 1 - len(self._waiting) - len(self._open)
@@ -140,34 +140,37 @@ class Pipeline:
         )
         rcpt = command.rcpt(transaction.rcpt, smtputf8=transaction.smtputf8)
         transfer.script = [(Step.MAIL, mail), (Step.RCPT, rcpt)]
-        if self._limits is None:
+        if self._bdat is None:
             transfer.script.append((Step.DATA, command.DATA))
             transfer.content = command.dot_stuff(transaction.content)
         return transfer
 
     def _begin(self) -> None:
-        """Ask for the next waiting transaction, as soon as the mode lets its commands go out."""
+        """Ask for what is waiting, as soon as the mode lets its commands go out.
+
+        With DATA only one transaction at a time may be short of its content. Whoever is asked before the one ahead is known
+        to be over begins with RSET; in lock-step its reply is waited for.
+        """
         while self._waiting and self._current is None:
             if self._open and self.mode is not Pipelining.CHAIN:
                 return
             transfer = self._waiting.popleft()
-            if self._must_reset or (self._limits is not None and self._open):
+            if self._must_reset or (self._bdat is not None and self._open):
                 self.reset()
             self._open.append(transfer)
             self._octets += len(transfer.content)
-            if self._limits is None:
+            if self._bdat is None:
                 self._current = transfer
-            if self.mode is Pipelining.LOCKSTEP:
-                if self._dialogue.step is None:
-                    self._next_line(transfer)
-                return
-            self._ask_all(transfer)
+            if self.mode is not Pipelining.LOCKSTEP:
+                self._ask_all(transfer)
+            elif self._dialogue.step is None:
+                self._next_line(transfer)
 
     def _ask_all(self, transfer: Transfer) -> None:
         for step, line in transfer.script:
             self._dialogue.ask(step, line, transfer)
         transfer.script = []
-        if self._limits is not None:
+        if self._bdat is not None:
             self._dialogue.say(command.bdat(len(transfer.content), last=True))
             self._dialogue.ask_for_content(transfer.content, transfer)
 
@@ -218,7 +221,7 @@ class Pipeline:
         return [result]
 
     def _on_dot(self, transfer: Transfer, reply: Reply, right: bool) -> list[Result]:
-        if self._limits is not None:
+        if self._bdat is not None:
             self._check_chunk(transfer, reply, right)
         results = self._finish_ahead_of(transfer)
         transfer.answer = transfer.answer or (Step.DOT, reply)

@@ -36,7 +36,13 @@ def test_each_error_of_the_system_has_its_kind(code: int, kind: TransportKind) -
 
 def test_tls_errors_are_told_from_a_close() -> None:
     assert translate(Step.DOT, ssl.SSLEOFError()).kind is TransportKind.CLOSED
-    assert translate(Step.DOT, ssl.SSLError(1, "[SSL: BAD_RECORD] bad record")).kind is TransportKind.TLS
+    incoming = ssl.MemoryBIO()
+    incoming.write(b"220 this is no TLS record\r\n")
+    secure = ssl.create_default_context().wrap_bio(incoming, ssl.MemoryBIO(), server_hostname="mx.test")
+    with pytest.raises(ssl.SSLError) as caught:
+        secure.do_handshake()
+    error = translate(Step.DOT, caught.value)
+    assert (error.kind, error.detail) == (TransportKind.TLS, "wrong version number")
 
 
 def pair() -> tuple[Stream, socket.socket]:

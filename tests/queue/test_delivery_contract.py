@@ -163,12 +163,10 @@ async def test_a_deferred_envelope_is_ready_when_due_with_the_counts_it_carries(
 
 
 async def test_an_older_envelope_goes_before_a_younger_one_of_its_campaign(queue: Queue) -> None:
-    await filled(queue, 2, queued_at=1000.0)
-    (lease,) = await leased(queue, 2)
-    await opened(queue, "summer")
-    await queue.expand(await chunk_of(queue, "summer", [(OTHER, envelopes("summer", 1))]), 1.0)
-    await queue.settle([settlement(lease, again=[(0, 0.0), (1, 0.0)])], QUEUED_AT)
-    assert [ready.oldest for ready in await queue.ready(10)] == [1000.0, 1000.0]
+    await opened(queue)
+    young, old = envelopes("spring", 5, queued_at=2000.0), envelopes("spring", 5, start=5, queued_at=1000.0)
+    await queue.expand(await chunk_of(queue, "spring", [(ROUTE, young), (ROUTE, old)]), 2000.0)
+    assert flat(await leased(queue, 10)) == old + young
 
 
 async def test_promotion_keeps_to_its_limit(queue: Queue) -> None:

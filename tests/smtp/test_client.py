@@ -205,6 +205,7 @@ def test_an_endless_babble_after_the_end_is_not_kept() -> None:
     client.receive(b"421 Bye\r\n")
     for _ in range(3):
         assert client.receive(b"x" * 100_000) == []
+    assert not client._parser.pending
 
 
 def test_reset_is_idle_again_once_answered() -> None:

@@ -1,0 +1,101 @@
+"""An engine in your own program: campaigns from a notebook or a script, without Redis and without other processes.
+
+The same parts as a fleet's, over the memory queue, in one nursery: expansion, scheduling, delivery, signing in a thread.
+What is queued is gone when the block ends, so wait for what matters.
+"""
+
+import secrets
+import time
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from itertools import islice
+from random import Random
+from typing import Any
+
+import msgspec
+import trio
+from prometheus_client import CollectorRegistry
+
+from sender.assembly import Surroundings, campaigns, engine, expander
+from sender.content.key import load_all
+from sender.content.rotation import Algorithm
+from sender.content.spec import dump, parse
+from sender.content.token import TokenKeys
+from sender.metrics import Metrics
+from sender.net.signing import LocalSigner
+from sender.queue.base import BATCH_ROWS, CampaignStatus, Queue, RowBatch
+from sender.queue.memory import MemoryQueue
+from sender.settings import Settings
+
+_POLL_S = 0.05
+
+
+class Outbox:
+    """Takes campaigns and says what became of them; `open_outbox` makes one that delivers."""
+
+    def __init__(self, settings: Settings, queue: Queue) -> None:
+        self._queue = queue
+        self._campaigns = campaigns(settings, queue)
+
+    async def send(self, campaign: str, spec: Mapping[str, Any], recipients: Iterable[Mapping[str, Any]]) -> None:
+        """Queue a campaign for these recipients, each with "to" and the merge fields that the templates name.
+
+        Raises ConfigErrors with all that is wrong with the specification before anything is queued.
+        """
+        checked = self._campaigns.check(campaign, dump(parse(spec, file=campaign)))
+        await self._queue.announce(campaign, dump(checked))
+        rows, number = iter(recipients), 0
+        while some := list(islice(rows, BATCH_ROWS)):
+            batch = RowBatch(number=number, rows=b"\n".join(msgspec.json.encode(row) for row in some))
+            await self._queue.add_rows(campaign, [batch])
+            number += 1
+        await self._queue.close_rows(campaign, number)
+
+    async def status(self, campaign: str) -> CampaignStatus | None:
+        """Where the campaign stands; None before it was taken up."""
+        found = await self._queue.status([campaign])
+        return found[0] if found else None
+
+    async def finished(self, campaign: str) -> CampaignStatus:
+        """Wait until every recipient has its final state: with the shipped retry curve that can take days."""
+        while True:
+            status = await self.status(campaign)
+            if status is not None and status.complete and not status.queued:
+                return status
+            await trio.sleep(_POLL_S)
+
+
+@asynccontextmanager
+async def open_outbox(settings: Settings) -> AsyncIterator[Outbox]:
+    """Deliver while the block runs; on the way out open transactions finish, and what was not sent is dropped."""
+    around = Surroundings(clock=time.time, rng=Random(), metrics=Metrics(CollectorRegistry()))
+    files = {
+        f"{identity.domain}/{key.selector}": (settings.path(key.file), Algorithm(key.algorithm))
+        for identity in settings.identities
+        for key in identity.keys
+    }
+    queue, tokens = MemoryQueue(), TokenKeys({"a": secrets.token_bytes(32)})
+    delivery = engine(settings, queue, LocalSigner(load_all(files)), tokens, "outbox/1", around)
+    expansion = expander(settings, queue, around)
+
+    async def expand() -> None:
+        while True:
+            if not await expansion.step():
+                await trio.sleep(_POLL_S)
+
+    async def schedule() -> None:
+        while True:
+            await queue.promote(time.time(), 1000)
+            await trio.sleep(_POLL_S)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(expand)
+        nursery.start_soon(schedule)
+        nursery.start_soon(delivery.run)
+        try:
+            yield Outbox(settings, queue)
+        finally:
+            with trio.CancelScope(shield=True):
+                delivery.drain()
+                await delivery.ended.wait()
+            nursery.cancel_scope.cancel()
