@@ -34,6 +34,7 @@ class Backlog:
         self.preparing = 0
         self.sessions = 0  # open or being opened
         self.open = 0
+        self.since = trio.current_time()  # when it was last served, or began to wait
         self._changed = trio.Event()
 
     @property

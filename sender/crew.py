@@ -1,12 +1,13 @@
 """A lane's sessions and what they are to send: opens as many as the window allows, keeps them busy, lets them go.
 
-1. `take_on` puts envelopes into the backlog of their destination; `staff` opens sessions where work waits.
+1. `take_on` puts envelopes into the backlog of their destination; `staff` lets the pool decide who opens and who leaves.
 2. A session that is open gets its next messages prepared: a few more than it can send, so that signing never stops it.
 3. `_take` hands a session its next message, if pace, limits and pause permit; `_conclude_result` reads what came of it.
-4. A session leaves when it has sent its share, when it was idle too long, when the window has shrunk, or when another
-   destination waits and this one does not.
+4. A session leaves when it has sent its share, when it was idle too long, or when the pool wants its place: the window has
+   shrunk, or another destination waits.
 """
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +19,7 @@ import trio
 from sender.backlog import Backlog, Held
 from sender.errors import SigningError
 from sender.model import Destination, LaneId, Outcome, Reply, Result, Scope, Source, Step, Transaction, Verdict
+from sender.net.pool import PoolLimits, Seat, Waiting, plan
 from sender.net.session import Failure, Session
 from sender.policy.receivers import Profile
 from sender.policy.throttle import Throttle
@@ -56,6 +58,23 @@ class CrewServices:
     on_trouble: Callable[[str], None] = lambda text: None
 
 
+class _Berth:
+    """One session's place, from the decision to open it until it has left."""
+
+    __slots__ = ("backlog", "busy", "delivered", "ending", "session", "since")
+
+    def __init__(self, backlog: Backlog) -> None:
+        self.backlog = backlog
+        self.session: Session | None = None  # None while it is being opened
+        self.busy = False
+        self.ending = False  # it takes nothing more
+        self.delivered = 0
+        self.since = trio.current_time()  # busy, or idle
+
+    def turn(self, *, busy: bool) -> None:
+        self.busy, self.since = busy, trio.current_time()
+
+
 class Crew:
     """The sessions of one lane."""
 
@@ -73,19 +92,19 @@ class Crew:
         self._label = services.label(lane.receiver)
         self._backlogs: dict[str, Backlog] = {}
         self._nursery: trio.Nursery | None = None
-        self._sessions = 0
+        self._berths: list[_Berth] = []
         self._draining = False
         self.holding = 0  # leased and not yet settled, by this lane
 
     @property
     def sessions(self) -> int:
         """Sessions open or being opened."""
-        return self._sessions
+        return len(self._berths)
 
     @property
     def idle(self) -> bool:
         """Nothing leased and nobody connected."""
-        return not self.holding and not self._sessions
+        return not self.holding and not self._berths
 
     def join(self, nursery: trio.Nursery) -> None:
         """Sessions live in this nursery."""
@@ -131,22 +150,41 @@ class Crew:
         self._services.recorder.attempt(self._lane, held, outcome, step=step, reply=reply, why=why, mx=mx, seconds=seconds)
 
     def staff(self) -> None:
-        """Open sessions where work waits, as far as the window goes: first where there is none at all."""
+        """Let the pool decide which sessions to open and which to ask to leave."""
         if self._draining or self._nursery is None:
             return
-        room = self._throttle.connections(self._clock()) - self._sessions
-        wanting = [backlog for backlog in self._backlogs.values() if backlog.waiting > backlog.sessions * _PER_SESSION]
-        if room <= 0:
-            if any(not backlog.sessions for backlog in wanting):
-                self._wake_all()  # an idle session elsewhere sees it and makes room
-            return
-        for backlog in sorted(wanting, key=lambda backlog: backlog.sessions)[:room]:
-            backlog.sessions += 1
-            self._sessions += 1
-            self._nursery.start_soon(self._session, backlog)
+        waiting = [
+            Waiting(destination=key, messages=backlog.waiting, since=backlog.since)
+            for key, backlog in self._backlogs.items()
+            if backlog.waiting
+        ]
+        seats = [_seat(number, berth, berth.session) for number, berth in enumerate(self._berths) if berth.session]
+        opening = Counter(berth.backlog.destination.key for berth in self._berths if berth.session is None)
+        decided = plan(waiting, seats, opening, self._limits(), trio.current_time())
+        for seat in (*decided.close, *decided.end):
+            self._berths[seat.id].ending = True
+            self._berths[seat.id].backlog.changed()
+        for key, count in decided.open.items():
+            for _ in range(count):
+                berth = _Berth(self._backlogs[key])
+                berth.backlog.sessions += 1
+                self._berths.append(berth)
+                self._nursery.start_soon(self._session, berth)
 
-    async def _session(self, backlog: Backlog) -> None:
+    def _limits(self) -> PoolLimits:
+        now = self._clock()
+        connections = self._throttle.connections(now)
+        return PoolLimits(
+            connections=connections,
+            openings=connections,  # each waits for the connection pace by itself
+            messages=self._throttle.messages_per_connection(now),
+            idle_s=self._profile.limits.idle_s,
+            worth=_PER_SESSION,
+        )
+
+    async def _session(self, berth: _Berth) -> None:
         """One session from its opening to its end."""
+        backlog = berth.backlog
         try:
             async with self._services.slots:
                 await self._connection_pace()
@@ -154,10 +192,11 @@ class Crew:
                 if isinstance(opened, Failure):
                     self._turned_away(backlog, opened)
                 else:
-                    await self._use(opened, backlog)
+                    berth.session = opened
+                    await self._use(opened, berth)
         finally:
             backlog.sessions -= 1
-            self._sessions -= 1
+            self._berths.remove(berth)
             if not backlog.sessions and not backlog.waiting:
                 self._backlogs.pop(backlog.destination.key, None)
             self._on_change()
@@ -169,15 +208,16 @@ class Crew:
         if wait_s > 0:
             await trio.sleep(wait_s)
 
-    async def _use(self, session: Session, backlog: Backlog) -> None:
+    async def _use(self, session: Session, berth: _Berth) -> None:
+        backlog = berth.backlog
         backlog.open += 1
         self._services.metrics.session_opened(self._source.name, self._label, session.tls_version)
         try:
             self._prepare_more(backlog)
-            while self._stays(session):
-                await session.pump(partial(self._take, session, backlog), partial(self._finished, session, backlog))
-                if session.closed or not await self._more(session, backlog):
-                    break
+            while await self._more(session, berth):
+                berth.turn(busy=True)
+                await session.pump(partial(self._take, session, berth), partial(self._finished, session, berth))
+                berth.turn(busy=False)
         finally:
             backlog.open -= 1
             self._services.metrics.session_closed(self._source.name, self._label)
@@ -186,56 +226,51 @@ class Crew:
             with trio.CancelScope(shield=True):
                 await session.aclose()
 
-    def _stays(self, session: Session) -> bool:
-        now = self._clock()
-        return (
-            not self._draining
-            and session.taken < self._throttle.messages_per_connection(now)
-            and self._sessions <= self._throttle.connections(now)
-        )
+    def _stays(self, session: Session, berth: _Berth) -> bool:
+        """Whether this session may take one more message."""
+        if self._draining or berth.ending or session.closed:
+            return False
+        return session.taken < self._throttle.messages_per_connection(self._clock())
 
-    async def _more(self, session: Session, backlog: Backlog) -> bool:
+    async def _more(self, session: Session, berth: _Berth) -> bool:
         """Wait until this session has something to send; False where it should leave instead."""
-        deadline = trio.current_time() + self._profile.limits.idle_s
-        while self._stays(session):
+        backlog, deadline = berth.backlog, trio.current_time() + self._profile.limits.idle_s
+        while self._stays(session, berth) and trio.current_time() < deadline:
             now = self._clock()
             if backlog.ready:
                 wait_s = self._throttle.next_message_at(now) - now
                 if wait_s <= 0:
                     return session.usable_now()
+                deadline += wait_s  # held back is not idle
                 await trio.sleep(wait_s)
                 continue
-            if trio.current_time() >= deadline or (not backlog.waiting and self._wanted_elsewhere()):
-                return False
             with trio.move_on_at(deadline):
                 await backlog.wait_changed()
         return False
 
-    def _wanted_elsewhere(self) -> bool:
-        return any(backlog.waiting and not backlog.sessions for backlog in self._backlogs.values())
-
-    def _take(self, session: Session, backlog: Backlog) -> Transaction | None:
+    def _take(self, session: Session, berth: _Berth) -> Transaction | None:
         """The next message for this session, or None: nothing ready, or nothing permitted now."""
-        if not backlog.ready:
+        backlog = berth.backlog
+        if not backlog.ready or not self._stays(session, berth):
             return None
         now = self._clock()
-        if not self._stays(session) or self._throttle.next_message_at(now) > now:
+        if self._throttle.next_message_at(now) > now:
             return None
         self._throttle.pace.take_message(now)
         transaction = backlog.ready.popleft()
+        backlog.since = trio.current_time()
         self._prepare_more(backlog)
         return transaction
 
-    def _finished(self, session: Session, backlog: Backlog, result: Result) -> None:
+    def _finished(self, session: Session, berth: _Berth, result: Result) -> None:
         held = result.transaction.tag
         assert isinstance(held, Held)
         outcome = judge_result(self._profile, result)
-        now = self._clock()
-        if outcome.verdict is Verdict.UNSENT and session.messages and not self._draining:
+        if outcome.verdict is Verdict.UNSENT and berth.delivered and not self._draining:
             # the session had worked and was closed under us: another one takes the message, nothing was tried
-            backlog.ready.append(result.transaction)
+            berth.backlog.ready.append(result.transaction)
             return
-        self._throttle.after(outcome, now, str(result.reply) if result.reply else result.error)
+        self._throttle.after(outcome, self._clock(), str(result.reply) if result.reply else result.error)
         self.conclude(
             held,
             outcome,
@@ -245,7 +280,11 @@ class Crew:
             mx=session.peer.host,
             seconds=result.seconds,
         )
-        if not backlog.held:
+        if outcome.verdict is Verdict.DELIVERED:
+            berth.delivered += 1
+        else:
+            self.staff()  # the window may have shrunk
+        if not berth.backlog.held:
             self._on_change()
 
     def _turned_away(self, backlog: Backlog, failure: Failure) -> None:
@@ -284,7 +323,20 @@ class Crew:
             backlog.changed()
 
     def __repr__(self) -> str:
-        return f"<Crew of {self._lane}: {self._sessions} sessions, {self.holding} held>"
+        return f"<Crew of {self._lane}: {len(self._berths)} sessions, {self.holding} held>"
+
+
+def _seat(number: int, berth: _Berth, session: Session) -> Seat:
+    """A session as the pool sees it."""
+    return Seat(
+        id=number,
+        destination=berth.backlog.destination.key,
+        busy=berth.busy,
+        messages=session.messages,
+        opened_at=session.opened_at,
+        since=berth.since,
+        ending=berth.ending,
+    )
 
 
 def _kind(failure: Failure) -> str:

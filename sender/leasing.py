@@ -41,7 +41,8 @@ class Leaser:
         return wish.leases
 
     async def run(self) -> None:
-        """Answer wishes for ever. A granted lease whose lane was cancelled meanwhile is found again as its owner's."""
+        """Answer wishes for ever. A lane is cancelled only with its process: what it was
+        granted is reclaimed with all that its owner held."""
         while True:
             await self._wake.wait()
             await trio.sleep(self._gather_s)

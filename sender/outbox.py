@@ -14,7 +14,6 @@ from typing import Any
 
 import msgspec
 import trio
-from prometheus_client import CollectorRegistry
 
 from sender.assembly import Surroundings, campaigns, engine, expander
 from sender.content.key import load_all
@@ -68,7 +67,7 @@ class Outbox:
 @asynccontextmanager
 async def open_outbox(settings: Settings) -> AsyncIterator[Outbox]:
     """Deliver while the block runs; on the way out open transactions finish, and what was not sent is dropped."""
-    around = Surroundings(clock=time.time, rng=Random(), metrics=Metrics(CollectorRegistry()))
+    around = Surroundings(clock=time.time, rng=Random(), metrics=Metrics())
     files = {
         f"{identity.domain}/{key.selector}": (settings.path(key.file), Algorithm(key.algorithm))
         for identity in settings.identities

@@ -12,7 +12,6 @@ from random import Random
 
 import structlog
 import trio
-from prometheus_client import CollectorRegistry
 
 from sender.assembly import Surroundings
 from sender.errors import BackendError
@@ -66,33 +65,33 @@ def run_role(role: Role, name: str, config: Path | None, port_offset: int) -> No
 
 async def _run(role: Role, name: str, settings: Settings, port_offset: int) -> None:
     writer = log.set_up(name, level=settings.log.level, style=settings.log.format)
-    registry = CollectorRegistry()
     lifeline = take_lifeline()
     async with drain_signals(drain_s=settings.fleet.drain_s, lifeline=lifeline, last_words=writer.close) as draining:
-        logger: log.Log = structlog.get_logger()
+        logger: log.Log = structlog.get_logger().bind()
         async with connected(settings, _STORE_PATIENCE_S) as queue:
             process = Process(
                 name=name,
                 settings=settings,
                 queue=queue,
-                metrics=Metrics(registry),
+                metrics=Metrics(),
                 log=logger,
                 draining=draining,
             )
-            async with _observed(process, registry, port_offset):
+            async with _observed(process, port_offset):
                 logger.info("started", queue=repr(queue))
                 await role(process)
                 logger.info("ended")
 
 
 @asynccontextmanager
-async def _observed(process: Process, registry: CollectorRegistry, port_offset: int) -> AsyncIterator[None]:
+async def _observed(process: Process, port_offset: int) -> AsyncIterator[None]:
     """Serve metrics and health while the role runs."""
     pulse = http.Pulse()
     metrics = process.settings.metrics
     server = http.serve(
-        registry,
+        process.metrics.registry,
         address=metrics.address,
+        token=metrics.token,
         port=metrics.port + port_offset,
         healthy=pulse.why_dead,
         ready=lambda: pulse.why_dead() or ("draining" if process.draining.is_set() else "" if process.ready else "starting"),

@@ -173,7 +173,7 @@ class _Opening:
                 hosts.note_tls_works(peer.host)
             case Ready():
                 tls.remember(peer.tls, peer.host, conversation.stream.tls_session)
-                return Session(peer, conversation, hosts)
+                return Session(peer, conversation, hosts, self.options.pipelining)
             case TurnedAway(step=step, reply=reply):
                 return Failure(step=step, reply=reply, error=str(reply), host=peer.host, address=peer.address)
             case NoTls(step=step, reply=reply):

@@ -69,8 +69,9 @@ class Peer:
 class Session:
     """One open session. Used by one task at a time; `open_session` makes them."""
 
-    def __init__(self, peer: Peer, conversation: Conversation, hosts: Hosts) -> None:
-        self.peer = peer
+    def __init__(self, peer: Peer, conversation: Conversation, hosts: Hosts, most: Pipelining = Pipelining.CHAIN) -> None:
+        """`most` is how far ahead the receiver's profile lets it send, once the host has earned it."""
+        self.peer, self._most = peer, most
         self.messages = 0  # transactions that ended here, whatever became of them
         self.opened_at = self.idle_since = trio.current_time()
         self.failure: Failure | None = None
@@ -171,6 +172,8 @@ class Session:
     def _take(self, take: Callable[[], Transaction | None], done: Callable[[Result], None]) -> bool:
         """Hand over what the machine wants and the caller has; whether anything is open then."""
         machine = self._conversation.machine
+        if machine.pipelining is Pipelining.GROUP and self._most is Pipelining.CHAIN and machine.idle:
+            machine.pipeline(self._hosts.pipelining(self.peer.host, self._most, trio.current_time()))
         while machine.wants > 0 and (transaction := take()) is not None:
             self._open[id(transaction)] = trio.current_time()
             try:

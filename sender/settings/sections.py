@@ -90,6 +90,7 @@ class Retry(Struct, frozen=True, kw_only=True):
 class Metrics(Struct, frozen=True, kw_only=True):
     address: str = "127.0.0.1"
     port: Port = 9464
+    token: str = ""  # what a scraper must say as its bearer token; needed off the loopback
 
 
 class Log(Struct, frozen=True, kw_only=True):

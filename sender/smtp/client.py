@@ -152,6 +152,12 @@ class Client:
         self._phase = _Phase.OPENING
         self._dialogue.ask(Step.EHLO, command.ehlo(self._options.ehlo))
 
+    def pipeline(self, mode: Pipelining) -> None:
+        """Pipeline this way from the next transaction on: a receiver has earned more, on an idle session."""
+        if self._phase is not _Phase.READY or not self.idle:
+            raise LocalProtocolError(f"a session changes its way only when idle: {self!r}")
+        self._pipeline.change(mode, self._options.limits if self._options.bdat else None)
+
     def reset(self) -> None:
         """Ask for RSET on an idle session, to see whether it still lives; `idle` again once it was answered."""
         if self._phase is not _Phase.READY or not self.idle:

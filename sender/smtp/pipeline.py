@@ -46,8 +46,9 @@ class Pipeline:
     def __init__(self, dialogue: Dialogue, capabilities: Capabilities, mode: Pipelining, limits: Limits | None) -> None:
         """`limits` of None rules BDAT out, and so does a receiver or a mode that does not chain."""
         self._dialogue, self._capabilities = dialogue, capabilities
-        self.mode = mode if capabilities.pipelining else Pipelining.LOCKSTEP
-        self._bdat = limits if self.mode is Pipelining.CHAIN and capabilities.chunking else None  # None: DATA
+        self.mode = Pipelining.LOCKSTEP
+        self._bdat: Limits | None = None  # None: DATA
+        self.change(mode, limits)
         self._waiting: deque[Transfer] = deque()  # taken, nothing of it asked
         self._open: deque[Transfer] = deque()  # asked, not Finished
         self._current: Transfer | None = None  # the open one whose content has not gone yet
@@ -89,6 +90,11 @@ class Pipeline:
         self._waiting.append(self._prepare(transaction))
         self._begin()
         return None
+
+    def change(self, mode: Pipelining, limits: Limits | None) -> None:
+        """Send so far ahead from the next transaction on, as far as the receiver's extensions go; nothing may be open."""
+        self.mode = mode if self._capabilities.pipelining else Pipelining.LOCKSTEP
+        self._bdat = limits if self.mode is Pipelining.CHAIN and self._capabilities.chunking else None
 
     def reset(self) -> None:
         """Ask for RSET on its own."""

@@ -53,7 +53,7 @@ def _sign(index: int, config: Path | None) -> None:
     stops = [stop_at_sigterm()]
     lifeline = take_lifeline()
     settings = load(config)
-    log.set_up(f"signer-{index}", level=settings.log.level, style=settings.log.format)
+    writer = log.set_up(f"signer-{index}", level=settings.log.level, style=settings.log.format)
     make_private(runtime_dir(settings))
     sockets = signer_sockets(settings)
     if index >= len(sockets):
@@ -64,4 +64,5 @@ def _sign(index: int, config: Path | None) -> None:
         for key in identity.keys
     }
     serve(sockets[index], load_all(files), stop=[*stops, *([lifeline] if lifeline is not None else [])])
+    writer.close()
     os._exit(0)  # nothing is left to do, and key material is best gone at once
