@@ -122,6 +122,7 @@ def expander(settings: Settings, queue: Queue, around: Surroundings) -> Expander
         around.metrics,
         pack_size=settings.delivery.pack_size,
         ahead=settings.delivery.ahead,
+        on_trouble=around.on_trouble,
     )
 
 

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from random import Random
 from typing import Protocol
 
@@ -30,7 +31,7 @@ from sender.settling import Settler
 
 _BATCH = 8  # messages that are prepared and signed together
 _PER_SESSION = 4  # waiting envelopes that are worth one more session
-_UNSIGNED = Outcome(verdict=Verdict.UNSENT, scope=Scope.CONFIG, rule="no-signature", pause_s=5.0)
+_UNSIGNED = Outcome(verdict=Verdict.UNSENT, scope=Scope.CONFIG, rule="no-signature", retry_s=5.0)
 
 
 class Sessions(Protocol):
@@ -93,6 +94,7 @@ class Crew:
         self._backlogs: dict[str, Backlog] = {}
         self._nursery: trio.Nursery | None = None
         self._berths: list[_Berth] = []
+        self._opening: set[trio.CancelScope] = set()
         self._draining = False
         self.holding = 0  # leased and not yet settled, by this lane
 
@@ -111,8 +113,10 @@ class Crew:
         self._nursery = nursery
 
     def drain(self) -> None:
-        """Take no more from the backlogs; sessions leave once what they have begun is through."""
+        """Take no more from the backlogs; sessions leave once what they have begun is through, none is opened any more."""
         self._draining = True
+        for opening in self._opening:
+            opening.cancel()
         self._wake_all()
 
     def take_on(self, destination: Destination, several: Sequence[Held]) -> None:
@@ -159,17 +163,19 @@ class Crew:
             if backlog.waiting
         ]
         seats = [_seat(number, berth, berth.session) for number, berth in enumerate(self._berths) if berth.session]
+        seats = [seat for seat in seats if seat.busy or not seat.ending]  # the others are on their way out
         opening = Counter(berth.backlog.destination.key for berth in self._berths if berth.session is None)
-        decided = plan(waiting, seats, opening, self._limits(), trio.current_time())
+        limits = self._limits()
+        decided = plan(waiting, seats, opening, limits, trio.current_time())
         for seat in (*decided.close, *decided.end):
             self._berths[seat.id].ending = True
             self._berths[seat.id].backlog.changed()
-        for key, count in decided.open.items():
-            for _ in range(count):
-                berth = _Berth(self._backlogs[key])
-                berth.backlog.sessions += 1
-                self._berths.append(berth)
-                self._nursery.start_soon(self._session, berth)
+        free = max(0, limits.connections - len(self._berths))  # who leaves still counts: at the receiver, too
+        for key in islice(decided.open.elements(), free):
+            berth = _Berth(self._backlogs[key])
+            berth.backlog.sessions += 1
+            self._berths.append(berth)
+            self._nursery.start_soon(self._session, berth)
 
     def _limits(self) -> PoolLimits:
         now = self._clock()
@@ -187,11 +193,10 @@ class Crew:
         backlog = berth.backlog
         try:
             async with self._services.slots:
-                await self._connection_pace()
-                opened = await self._services.connect(self._source, backlog.destination, self._profile)
+                opened = await self._opened(backlog)
                 if isinstance(opened, Failure):
                     self._turned_away(backlog, opened)
-                else:
+                elif opened is not None:
                     berth.session = opened
                     await self._use(opened, berth)
         finally:
@@ -200,6 +205,18 @@ class Crew:
             if not backlog.sessions and not backlog.waiting:
                 self._backlogs.pop(backlog.destination.key, None)
             self._on_change()
+
+    async def _opened(self, backlog: Backlog) -> Session | Failure | None:
+        """A new session, when its turn has come; None where none is wanted any more by then."""
+        with trio.CancelScope() as opening:
+            self._opening.add(opening)
+            try:
+                await self._connection_pace()
+                if backlog.waiting and not self._draining and not self._throttle.paused(self._clock()):
+                    return await self._services.connect(self._source, backlog.destination, self._profile)
+            finally:
+                self._opening.discard(opening)
+        return None
 
     async def _connection_pace(self) -> None:
         now = self._clock()
@@ -241,8 +258,9 @@ class Crew:
                 wait_s = self._throttle.next_message_at(now) - now
                 if wait_s <= 0:
                     return session.usable_now()
-                deadline += wait_s  # held back is not idle
-                await trio.sleep(wait_s)
+                deadline = trio.current_time() + wait_s + self._profile.limits.idle_s  # held back is not idle
+                with trio.move_on_after(wait_s):
+                    await backlog.wait_changed()  # pace may be slow; to be told to leave must not be
                 continue
             with trio.move_on_at(deadline):
                 await backlog.wait_changed()
@@ -266,7 +284,7 @@ class Crew:
         held = result.transaction.tag
         assert isinstance(held, Held)
         outcome = judge_result(self._profile, result)
-        if outcome.verdict is Verdict.UNSENT and berth.delivered and not self._draining:
+        if outcome.verdict is Verdict.UNSENT and result.reply is None and berth.delivered and not self._draining:
             # the session had worked and was closed under us: another one takes the message, nothing was tried
             berth.backlog.ready.append(result.transaction)
             return
@@ -309,14 +327,17 @@ class Crew:
             transactions, unusable = await self._services.preparer.prepare(batch)
         except SigningError as error:
             self._services.on_trouble(str(error))
+            transactions, unusable = [], []
             for held in batch:
                 self.conclude(held, _UNSIGNED, step=Step.CONNECT, why=str(error))
-            backlog.prepared(len(batch), [])
-            return
         for item in unusable:
             self.holding -= 1
             self._services.recorder.unusable(self._lane, item.held, item.why)
         backlog.prepared(len(batch), transactions)
+        if self._throttle.paused(self._clock()):
+            self._on_change()  # the lane has given back what it could: these were on their way
+        elif backlog.open and not self._draining:
+            self._prepare_more(backlog)  # a batch that came to nothing is no reason to wait
 
     def _wake_all(self) -> None:
         for backlog in self._backlogs.values():

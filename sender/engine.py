@@ -5,6 +5,7 @@
    random weight), so lanes spread over processes without anybody deciding. The queue's claims make sure of it.
 3. It starts a lane on demand, nudges one that exists, drains one that now belongs to somebody else.
 4. `drain` ends all of it in order: open transactions finish, the rest goes back, everything is settled, the owner resigns.
+   Cancelled, it drops what is open, and still settles and resigns if the store answers within a moment.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +23,7 @@ from sender.queue.base import Queue
 from sender.settling import Settler
 
 _ROUTES_AT_ONCE = 2000
+_GOODBYE_S = 3.0  # for the last settlements, where the store is slow or away
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,19 +75,23 @@ class Engine:
 
     async def run(self) -> None:
         """Deliver until `drain` is called."""
-        async with trio.open_nursery() as helpers:
-            helpers.start_soon(self._services.leaser.run)
-            helpers.start_soon(self._services.settler.run)
-            async with trio.open_nursery() as lanes:
-                while not self._draining.is_set():
-                    await self._look(lanes)
-                    with trio.move_on_after(self._poll_s):
-                        await self._draining.wait()
-                helpers.start_soon(self._keep_alive)
-            await self._services.settler.flush()
-            helpers.cancel_scope.cancel()
-        await self._resign()
-        self.ended.set()
+        try:
+            async with trio.open_nursery() as helpers:
+                helpers.start_soon(self._services.leaser.run)
+                helpers.start_soon(self._services.settler.run)
+                async with trio.open_nursery() as lanes:
+                    while not self._draining.is_set():
+                        await self._look(lanes)
+                        with trio.move_on_after(self._poll_s):
+                            await self._draining.wait()
+                    helpers.start_soon(self._keep_alive)
+                await self._services.settler.flush()
+                helpers.cancel_scope.cancel()
+        finally:
+            with trio.move_on_after(_GOODBYE_S, shield=True):
+                await self._services.settler.finish()
+                await self._resign()
+            self.ended.set()
 
     async def _look(self, nursery: trio.Nursery) -> None:
         """One round: heartbeat, routes, lanes. While the store is away, lanes go on with what they have."""
@@ -96,6 +102,8 @@ class Engine:
             self._services.on_trouble(str(error))
             return
         self.alive_at = trio.current_time()
+        if self._draining.is_set():
+            return  # since `drain` was called while the store was asked: a lane begun now would be told by nobody
         for waiting in ready:
             for source in self._sources:
                 if source.pool == waiting.route.pool:

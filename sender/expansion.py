@@ -85,10 +85,11 @@ class Expander:
         *,
         pack_size: int = 200,
         ahead: int = 1_000_000,
+        on_trouble: Callable[[str], None] = lambda text: None,
     ) -> None:
         self._queue, self._campaigns, self._resolver, self._profiles = queue, campaigns, resolver, profiles
         self._clock, self._metrics = clock, metrics
-        self._pack_size, self._ahead = pack_size, ahead
+        self._pack_size, self._ahead, self._on_trouble = pack_size, ahead, on_trouble
 
     async def step(self) -> bool:
         """Do what there is to do once, one chunk a campaign; false where nothing was waiting."""
@@ -109,7 +110,7 @@ class Expander:
         return bool(announcements)
 
     async def _advance(self, campaign_id: str) -> bool:
-        campaign = await self._campaigns.get(campaign_id)
+        campaign = await self._usable(campaign_id)
         if campaign is None or await self._far_ahead(campaign_id):
             return False
         inflow = await self._queue.rows(campaign_id, _BATCHES_PER_CHUNK)
@@ -121,6 +122,14 @@ class Expander:
             return bool(inflow.malformed)
         await self._expand(campaign, inflow)
         return True
+
+    async def _usable(self, campaign_id: str) -> Campaign | None:
+        """The campaign; None where this configuration can't send it: it waits for one that can, and holds up no other."""
+        try:
+            return await self._campaigns.get(campaign_id)
+        except ConfigErrors as error:
+            self._on_trouble(str(error))
+            return None
 
     async def _far_ahead(self, campaign_id: str) -> bool:
         (status,) = await self._queue.status([campaign_id]) or (None,)
@@ -145,8 +154,8 @@ class Expander:
         if broken:
             await self._refuse("rows", broken)
         packs = self._packs(campaign, await self._routed(sorting))
-        await self._queue.expand(_chunk(sorting, inflow, good, packs), now)
-        self._count(sorting)
+        if await self._queue.expand(_chunk(sorting, inflow, good, packs), now):
+            self._count(sorting)
 
     def _sort(self, sorting: _Sorting, ordinal: int, row: object) -> None:
         """One row becomes an envelope or a final state."""
@@ -225,7 +234,7 @@ class Expander:
 def _rows(batch: RowBatch) -> Sequence[object]:
     try:
         rows: list[object] = _lines.decode_lines(batch.rows)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ContentError(f"batch {batch.number}", f"not JSON lines: {error}") from error
     if len(rows) > BATCH_ROWS:
         raise ContentError(f"batch {batch.number}", f"{len(rows)} recipients, at most {BATCH_ROWS} are allowed")

@@ -19,7 +19,7 @@ import trio
 from sender.backlog import Held
 from sender.campaigns import Campaign, Campaigns
 from sender.crew import Crew, CrewServices
-from sender.errors import ConfigErrors, ResolutionError
+from sender.errors import BackendError, ConfigErrors, ResolutionError
 from sender.leasing import Leaser
 from sender.model import Destination, Envelope, LaneId, Route, Source, Step
 from sender.policy.receivers import Profile
@@ -101,11 +101,14 @@ class Lane:
 
     async def run(self) -> None:
         """Work until there is nothing to do or `drain` is called; everything leased is settled or given back by then."""
-        async with trio.open_nursery() as nursery:
-            self._crew.join(nursery)
-            await self._feed(nursery)
-            self._crew.drain()
-        self._crew.release()
+        try:
+            async with trio.open_nursery() as nursery:
+                self._crew.join(nursery)
+                await self._feed(nursery)
+                self._crew.drain()
+                self._crew.release()  # at once: the last reply may take ten minutes
+        finally:
+            self._crew.release()  # what was being looked up or signed just then
 
     async def _feed(self, nursery: trio.Nursery) -> None:
         while not self._draining:
@@ -155,7 +158,7 @@ class Lane:
         campaign_id = lease.envelopes[0].campaign
         try:
             campaign = await self._services.campaigns.get(campaign_id)
-        except ConfigErrors as error:
+        except (ConfigErrors, BackendError) as error:
             campaign = None
             self._services.on_trouble(str(error))
         else:

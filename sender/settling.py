@@ -4,6 +4,7 @@
 2. `run` gathers what came in during `gather_s`, turns it into one Settlement per lease and hands all to the queue.
 3. While the store is away nothing is dropped: the same settlements are handed over again until it takes them (settling
    twice changes nothing). What can pile up is bounded, because lanes can lease nothing meanwhile.
+4. `flush` waits for all that was recorded. `finish` hands over what a cancelled `run` leaves behind.
 """
 
 from collections.abc import Callable
@@ -52,9 +53,11 @@ class Settler:
         self._queue, self._clock = queue, clock
         self._gather_s, self._retry_s, self._on_trouble = gather_s, retry_s, on_trouble
         self._open: dict[str, _Open] = {}
+        self._told: list[Settlement] = []  # being handed over
         self._wake = trio.Event()
-        self._idle = trio.Event()
-        self._idle.set()
+        self._gathering = trio.Event()  # set once what is in `_open` now is settled
+        self._under_way = trio.Event()  # the same for what was taken out of it last
+        self._under_way.set()
 
     def final(self, lease: Lease, position: int, state: State, event: bytes) -> None:
         """This envelope has reached a final state."""
@@ -70,36 +73,41 @@ class Settler:
             record.events.append(event)
 
     async def run(self) -> None:
-        """Settle for ever; cancel it only after `flush`."""
+        """Settle for ever; cancel it only after `flush`, or call `finish` then."""
         while True:
             await self._wake.wait()
             await trio.sleep(self._gather_s)
-            self._wake = trio.Event()
-            batch = [record.settlement() for record in self._open.values()]
-            self._open = {}
-            await self._hand_over(batch)
-            if not self._open:
-                self._idle.set()
+            self._gather()
+            await self._hand_over()
+            self._under_way.set()
+
+    async def finish(self) -> None:
+        """Once `run` has been cancelled: settle what is left. Bound its time: the store may be away."""
+        self._gather()
+        await self._hand_over()
 
     async def flush(self) -> None:
-        """Wait until all that was recorded so far is settled."""
-        await self._idle.wait()
+        """Wait until all that was recorded so far is settled; what others record meanwhile is not waited for."""
+        await (self._gathering if self._open else self._under_way).wait()
 
     def _record(self, lease: Lease) -> _Open:
         record = self._open.get(lease.id)
         if record is None:
             record = self._open[lease.id] = _Open(lease)
             self._wake.set()
-            if self._idle.is_set():
-                self._idle = trio.Event()
         return record
 
-    async def _hand_over(self, batch: list[Settlement]) -> None:
-        while True:
+    def _gather(self) -> None:
+        self._told += [record.settlement() for record in self._open.values()]
+        self._wake, self._open = trio.Event(), {}
+        self._under_way, self._gathering = self._gathering, trio.Event()
+
+    async def _hand_over(self) -> None:
+        while self._told:
             try:
-                await self._queue.settle(batch, self._clock())
+                await self._queue.settle(self._told, self._clock())
             except BackendError as error:
                 self._on_trouble(error)
                 await trio.sleep(self._retry_s)
             else:
-                return
+                self._told = []

@@ -5,14 +5,15 @@ campaign is expanded. So a dirty file loses nobody and doubles nobody, and its r
 """
 
 import csv
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
 from typing import BinaryIO
 
 import msgspec
 
 from sender.errors import ConfigError
 from sender.queue.base import BATCH_ROWS, RowBatch
+from sender.queue.inbox import MAX_ROWS
 
 _ADDRESS_COLUMNS = ("to", "email", "e-mail", "address")  # the first of these in the header holds the address
 _LINE_MAX = 1_000_000
@@ -27,8 +28,8 @@ class Recipients:
         """Reads the first line: a `{` there means JSON lines, anything else a CSV header. ConfigError where neither fits."""
         self._stream, self._name = stream, name
         self.octets = 0  # read so far
-        self._first = self._line()
-        text = self._first.decode("utf-8-sig", "surrogateescape")
+        self._first = self._line().removeprefix(BOM_UTF8)
+        text = self._first.decode("utf-8", "surrogateescape")
         self.columns: tuple[str, ...] | None = None  # of a CSV; JSON lines name theirs row by row
         if not text.strip():
             raise ConfigError(name, "", "empty: expected a CSV header or JSON lines")
@@ -36,12 +37,16 @@ class Recipients:
             self.columns = self._header(text)
 
     def batches(self) -> Iterator[RowBatch]:
-        """Batches of up to 1,000 rows, numbered from 0."""
-        rows = self._json_rows() if self.columns is None else self._csv_rows(self.columns)
-        number = 0
-        while some := list(islice(rows, BATCH_ROWS)):
+        """Batches as large as the inbox takes them, numbered from 0: up to 1,000 rows, fewer where rows are long."""
+        number, octets, some = 0, 0, list[bytes]()
+        for row in self._json_rows() if self.columns is None else self._csv_rows(self.columns):
+            if len(some) == BATCH_ROWS or octets + len(row) + 1 > MAX_ROWS:
+                yield RowBatch(number=number, rows=b"\n".join(some))
+                number, octets, some = number + 1, 0, []
+            some.append(row)
+            octets += len(row) + 1
+        if some:
             yield RowBatch(number=number, rows=b"\n".join(some))
-            number += 1
 
     def _line(self) -> bytes:
         line = self._stream.readline(_LINE_MAX)
@@ -98,7 +103,7 @@ class Recipients:
             if bare:
                 try:
                     decode(bare)
-                except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                     bare = _encode(f"line {number}: {error}: {bare[:200]!r}")
                 yield bare
             number, line = number + 1, self._line()

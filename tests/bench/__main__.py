@@ -1,10 +1,10 @@
-"""`python -m tests.bench [delivery|intake]`: all benchmarks, or one of them."""
+"""`python -m tests.bench [delivery|intake|queue]`: all benchmarks, or those named."""
 
 import sys
 
-from tests.bench import delivery, intake
+from tests.bench import delivery, intake, queue
 
-BENCHES = {"delivery": delivery.run, "intake": intake.run}
+BENCHES = {"delivery": delivery.run, "intake": intake.run, "queue": queue.run}
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or BENCHES:

@@ -8,9 +8,10 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,13 +124,13 @@ def receiving_side(case: Case, directory: Path, program: Path) -> Iterator[subpr
 
 
 @asynccontextmanager
-async def running(case: Case, directory: Path) -> AsyncIterator[tuple[Path, trio.Process]]:
-    """A fleet configured for the case; yields its configuration and its process."""
+async def configured(case: Case, directory: Path, *, tail: Sequence[str] = ()) -> AsyncIterator[Path]:
+    """A configuration for the case, and the DNS it leads to; `tail` are further domains, hosted by the sink too."""
     config = directory / "config"
     (config / "receivers").mkdir(parents=True)
     for name in ("run", "state"):
         (directory / name).mkdir(mode=0o700)
-    async with serve_dns(_zone(), "127.79.0.53") as (address, port):
+    async with serve_dns(_zone(tail), "127.79.0.53") as (address, port):
         identity = "signed = false"
         if case.sign:
             generate(Algorithm(case.sign), config / "key.pem")
@@ -151,12 +152,32 @@ async def running(case: Case, directory: Path) -> AsyncIterator[tuple[Path, trio
                 number=number, tls="required" if case.tls else "off"
             )
             (config / "receivers" / f"bench{number}.toml").write_text(receiver)
-        async with fleet(config, directory / "fleet.log") as process:
-            yield config, process
+        yield config
 
 
-def _zone() -> Zone:
+@asynccontextmanager
+async def running(case: Case, directory: Path) -> AsyncIterator[tuple[Path, trio.Process]]:
+    """A fleet configured for the case; yields its configuration and its process."""
+    async with configured(case, directory) as config, fleet(config, directory / "fleet.log") as process:
+        yield config, process
+
+
+@asynccontextmanager
+async def running_alone(role: str, config: Path) -> AsyncIterator[trio.Process]:
+    """One role by itself, ended on the way out."""
+    command = [sys.executable, "-m", "workers.cli", "run", role, "--config", str(config)]
+    process = await trio.lowlevel.open_process(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+def _zone(tail: Sequence[str]) -> Zone:
     zone = Zone()
+    for domain in tail:
+        zone.add(domain, "MX", "10 in.mx0.example.")
     for number in range(DOMAINS):
         zone.add(f"in.mx{number}.example", "A", _ADDRESS)
         zone.add(f"domain{number}.example", "MX", f"10 in.mx{number}.example.")
@@ -191,8 +212,6 @@ def signature_us() -> float:
 
 @contextmanager
 def _temporary_key() -> Iterator[Any]:
-    import tempfile
-
     with tempfile.TemporaryDirectory() as directory:
         yield generate(Algorithm.RSA, Path(directory) / "key.pem")
 
@@ -202,7 +221,3 @@ def sink_report(sink: subprocess.Popen[str]) -> dict[str, Any]:
     sink.terminate()
     text, _ = sink.communicate()
     return dict(msgspec.json.decode(text)) if text.startswith("{") else {}
-
-
-def python_version() -> str:
-    return sys.version.split()[0]

@@ -1,12 +1,11 @@
 """What the queue costs: octets of Redis a queued envelope, and microseconds a message of client and server.
 
-Run: python -m tests.bench.bench_queue [envelopes]. It starts a Valkey of its own. Client time is this process's CPU time,
+Run: python -m tests.bench queue. It starts a Valkey of its own. Client time is this process's CPU time,
 server time is what INFO says of Valkey's; wall time is shown because submitting and expanding have to keep up.
 """
 
 import itertools
 import random
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -156,5 +155,6 @@ def _field(info: bytes, name: bytes) -> bytes:
     return next(line.partition(b":")[2] for line in info.splitlines() if line.startswith(name + b":"))
 
 
-if __name__ == "__main__":
-    trio.run(main, int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000)
+def run(total: int = 1_000_000) -> None:
+    """Measure and print."""
+    trio.run(main, total)
