@@ -76,6 +76,8 @@ def _net(main: PenstockFile, file: str) -> Iterator[ConfigError]:
 def _metrics(main: PenstockFile, file: str) -> Iterator[ConfigError]:
     if _address(main.metrics.address) is None:
         yield ConfigError(file, "metrics.address", f"{main.metrics.address!r} is not an IP address")
+    elif not main.metrics.token and not ipaddress.ip_address(main.metrics.address).is_loopback:
+        yield ConfigError(file, "metrics.token", f"missing: {main.metrics.address} can be reached from outside")
 
 
 def _retry(main: PenstockFile, file: str) -> Iterator[ConfigError]:

@@ -1,10 +1,11 @@
 """`python -m tests.bench [delivery|intake|queue]`: all benchmarks, or those named."""
 
 import sys
+from collections.abc import Callable
 
 from tests.bench import delivery, intake, queue
 
-BENCHES = {"delivery": delivery.run, "intake": intake.run, "queue": queue.run}
+BENCHES: dict[str, Callable[[], None]] = {"delivery": delivery.run, "intake": intake.run, "queue": queue.run}
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or BENCHES:

@@ -47,16 +47,18 @@ async def measure(case: Case) -> Spent:
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         directory = Path(name)
         with receiving_side(case, directory, compile_sink(directory)) as sink:
-            async with running(case, directory) as (config, fleet):
-                async with open_configured_queue(config, patience_s=30) as (settings, queue):
-                    await trio.sleep(6)  # every process has started: what follows is work
-                    before = cpu_by_role(fleet.pid, sink.pid)
-                    began = time.monotonic()
-                    await submit(_campaign(directory, case), BytesIO(_rows(case)), "bench", settings, queue)
-                    await _finished(queue, case.messages)
-                    seconds = time.monotonic() - began
-                    spent = cpu_by_role(fleet.pid, sink.pid) - before
-            cpu_us = {role: spent[role] / case.messages * 1e6 for role in ROLES}
+            async with (
+                running(case, directory) as (config, fleet),
+                open_configured_queue(config, patience_s=30) as (settings, queue),
+            ):
+                await trio.sleep(6)  # every process has started: what follows is work
+                before = cpu_by_role(fleet.pid, sink.pid)
+                began = time.monotonic()
+                await submit(_campaign(directory, case), BytesIO(_rows(case)), "bench", settings, queue)
+                await _finished(queue, case.messages)
+                seconds = time.monotonic() - began
+                after = cpu_by_role(fleet.pid, sink.pid)
+            cpu_us = {role: (after[role] - before[role]) / case.messages * 1e6 for role in ROLES}
             return Spent(seconds=seconds, cpu_us=cpu_us, sink=sink_report(sink))
 
 

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -184,9 +184,9 @@ def _zone(tail: Sequence[str]) -> Zone:
     return zone
 
 
-def cpu_by_role(fleet_pid: int, sink_pid: int) -> Counter[str]:
+def cpu_by_role(fleet_pid: int, sink_pid: int) -> dict[str, float]:
     """Seconds of CPU so far: of every process of the fleet by its role, of its store, and of the receiving side."""
-    spent: Counter[str] = Counter({"supervisor": _cpu(fleet_pid), "sink": _cpu(sink_pid)})
+    spent: dict[str, float] = defaultdict(float, {"supervisor": _cpu(fleet_pid), "sink": _cpu(sink_pid)})
     children = Path(f"/proc/{fleet_pid}/task").glob("*/children")
     for pid in {int(word) for file in children for word in file.read_text().split()}:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")

@@ -150,7 +150,7 @@ def test_what_is_seldom_meant_is_a_warning(home: Path) -> None:
     put(
         home,
         "penstock.toml",
-        '[metrics]\naddress = "0.0.0.0"\n[redis]\nurl = "redis://queue.example:6379"\n[net]\nca_file = "x"\n',
+        '[metrics]\naddress = "0.0.0.0"\ntoken = "t"\n[redis]\nurl = "redis://queue.example:6379"\n[net]\nca_file = "x"\n',
     )
     put(home, "sources.toml", '[[source]]\nname = "a"\nehlo = "mail"\naddress = "192.0.2.77"\n')
     said = "\n".join(warnings(home))

@@ -10,6 +10,7 @@ import trustme
 from sender.content.key import generate
 from sender.content.rotation import Algorithm
 from tests.integration.names import name_server
+from tests.integration.msgauth import MsgAuth, msgauth
 from tests.integration.opendkim import opendkim
 from tests.integration.postfix import Listener, Postfix, postfix
 from tests.integration.programs import need_root, open_directory, own_network
@@ -26,6 +27,7 @@ class Site:
     home: Path
     network: str  # "127.1.2": its addresses belong to this session
     postfix: Postfix
+    msgauth: MsgAuth  # judges by the same name server
 
     @property
     def nameserver(self) -> str:
@@ -85,4 +87,4 @@ def site() -> Iterator[Site]:
             opendkim(home, f"{network}.10", nameserver) as milter,
             postfix(home, list(listeners.values()), domains, certificates, milter) as server,
         ):
-            yield Site(home=home, network=network, postfix=server)
+            yield Site(home=home, network=network, postfix=server, msgauth=msgauth(home / "jail", nameserver))

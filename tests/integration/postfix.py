@@ -1,9 +1,8 @@
 """A Postfix of our own: instance, queue, mailboxes and certificates in one directory, one smtpd per kind of receiver.
 
 What it keeps of a message: every octet between the first header field and the end. Mailboxes are files with LF line ends,
-as Postfix keeps all its mail; a bare LF could not be told from CRLF there, and none is ever sent. On top of the message it
-writes the fields of `ADDED`, in this order, and nothing else: `virtual` the first three, `smtpd` the Received field, and the
-milter the judgement.
+as Postfix keeps all its mail; a bare LF could not be told from CRLF there, and none is ever sent. On top of the message
+stand the fields of `ADDED`, in this order, and nothing else: three that `virtual` writes, the milter's, and smtpd's Received.
 """
 
 import re
@@ -20,7 +19,7 @@ import trustme
 from tests.integration.programs import answers, find, need_root, running, tail
 
 PORT = 2525
-ADDED = (b"Return-Path", b"X-Original-To", b"Delivered-To", b"Received", b"Authentication-Results")
+ADDED = (b"Return-Path", b"X-Original-To", b"Delivered-To", b"Authentication-Results", b"Received")
 
 _MAIL_UID = 65_534  # nobody: whoever delivers to mailboxes may own nothing else
 _FIELD = re.compile(rb"([!-9;-~]+):[ \t]?((?:[^\r]|\r\n[ \t])*)\r\n")
@@ -167,32 +166,31 @@ def postfix(
     command = find("postfix", "postfix")
     for file, certificate in certificates.items():
         certificate.private_key_and_cert_chain_pem.write_to_path(str(home / file))
-    main = _MAIN.format(
-        home=home, name=listeners[0].name, domains=" ".join(domains), uid=_MAIL_UID, milter=milter
-    )
+    main = _MAIN.format(home=home, name=listeners[0].name, domains=" ".join(domains), uid=_MAIL_UID, milter=milter)
     services = "".join(listener.service.format(home=home) for listener in listeners)
-    for name, text in (("main.cf", main), ("master.cf", services + _MASTER)):
-        (home / name).write_text(text)
     _make_folders(home)
+    config = home / "etc"
+    (config / "main.cf").write_text(main)
+    (config / "master.cf").write_text(services + _MASTER)
     log = home / "console.log"
     with log.open("wb") as file:
-        made = subprocess.run([command, "-c", home, "check"], stdin=subprocess.DEVNULL, stdout=file, stderr=file, check=False)
+        made = subprocess.run([command, "-c", config, "check"], stdin=subprocess.DEVNULL, stdout=file, stderr=file, check=False)
     if made.returncode:
         pytest.fail(f"postfix check ended with status {made.returncode}: {tail(log)}", pytrace=False)
-    master = [f"{_setting(home, 'daemon_directory')}/master", "-c", str(home), "-d"]
+    master = [f"{_daemons(config)}/master", "-c", str(config), "-d"]
     with running(master, log, lambda: all(answers(listener.address, PORT) for listener in listeners)):
         yield Postfix(home=home)
 
 
 def _make_folders(home: Path) -> None:
+    (home / "etc").mkdir()
     (home / "queue").mkdir()
     for name, owner in (("data", "postfix"), ("mail", _MAIL_UID)):
         (home / name).mkdir(mode=0o700)
         shutil.chown(home / name, owner, owner)
 
 
-def _setting(home: Path, name: str) -> str:
-    found = subprocess.run(
-        [find("postconf", "postfix"), "-c", home, "-h", name], capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL
-    )
-    return found.stdout.strip()
+def _daemons(config: Path) -> str:
+    """Where this system has Postfix's daemons."""
+    command = [find("postconf", "postfix"), "-c", config, "-h", "daemon_directory"]
+    return subprocess.run(command, capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL).stdout.strip()

@@ -1,0 +1,171 @@
+"""Our side: an engine as `sender.assembly` builds it, over the memory queue, with everything that it hands out noted down."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+import msgspec
+import pytest
+import trio
+from prometheus_client import CollectorRegistry
+
+from sender.assembly import Surroundings, engine, expander
+from sender.backlog import Held
+from sender.content.key import load_all
+from sender.content.token import TokenKeys
+from sender.metrics import Metrics
+from sender.model import Pipelining, TlsPolicy, Transaction
+from sender.net.signing import LocalSigner
+from sender.preparation import Preparer, Unusable
+from sender.queue.base import CampaignStatus, RowBatch
+from sender.queue.memory import MemoryQueue
+from sender.record import Attempt
+from sender.settings import Settings, load
+from sender.smtp.client import Client, ClientOptions
+from tests.integration import postfix
+from tests.integration.conftest import SELECTORS, SENDERS, Site
+from tests.integration.messages import Mailing
+
+_SECONDS = 60.0
+_MODES = {"shop.example": "relaxed/relaxed", "exact.example": "simple/simple"}
+
+_PENSTOCK = """\
+[net]
+nameservers = ["{nameserver}"]
+smtp_port = {port}
+allow_targets = ["{network}.0/24"]
+ca_file = "{ca_file}"
+ip = "ipv4"
+
+"""
+
+_IDENTITY = """\
+[[identity]]
+domain = "{domain}"
+canonicalization = "{mode}"
+
+"""
+
+_KEY = """\
+[[identity.keys]]
+selector = "{selector}"
+algorithm = "{algorithm}"
+file = "{file}"
+
+"""
+
+_SOURCES = """\
+[[source]]
+name = "source"
+address = "{address}"
+ehlo = "mta.shop.example"
+"""
+
+_RECEIVER = """\
+tls = "{tls}"
+pipelining = "{pipelining}"
+
+[match]
+mx = [".postfix.example"]
+
+[limits]
+connections = 4
+messages_per_connection = 10
+messages_per_second = 1000
+connections_per_minute = 6000
+"""
+
+
+@dataclass(slots=True)
+class Report:
+    """What an engine did."""
+
+    address: str  # where it connected from
+    transactions: dict[str, Transaction] = field(default_factory=dict)  # by recipient, as the sessions got them
+    attempts: list[Attempt] = field(default_factory=list)
+    modes: list[Pipelining] = field(default_factory=list)  # of each connection
+    statuses: list[CampaignStatus] = field(default_factory=list)
+    troubles: list[str] = field(default_factory=list)
+
+
+def write_config(directory: Path, site: Site, address: str, tls: TlsPolicy, pipelining: Pipelining) -> Settings:
+    """An operator's directory for one receiver, Postfix, and one source."""
+    text = _PENSTOCK.format(nameserver=site.nameserver, port=postfix.PORT, network=site.network, ca_file=site.home / "ca.pem")
+    for domain in SENDERS:
+        text += _IDENTITY.format(domain=domain, mode=_MODES[domain])
+        for selector, algorithm in SELECTORS.items():
+            text += _KEY.format(selector=selector, algorithm=algorithm, file=site.keys / f"{domain}.{selector}.pem")
+    (directory / "penstock.toml").write_text(text)
+    (directory / "sources.toml").write_text(_SOURCES.format(address=address))
+    (directory / "receivers").mkdir()
+    (directory / "receivers" / "postfix.toml").write_text(_RECEIVER.format(tls=tls, pipelining=pipelining))
+    return load(directory)
+
+
+async def deliver(settings: Settings, mailings: Sequence[Mailing], site: Site, monkeypatch: pytest.MonkeyPatch) -> Report:
+    """Send mailings until every recipient has been tried once."""
+    report = Report(address=settings.sources[0].address)
+    wanted, done = sum(len(mailing.rows) for mailing in mailings), trio.Event()
+
+    def note(attempt: Attempt) -> None:
+        report.attempts.append(attempt)
+        if len(report.attempts) >= wanted:
+            done.set()
+
+    _observe(report, monkeypatch)
+    queue = MemoryQueue()
+    metrics = Metrics(CollectorRegistry())
+    around = Surroundings(clock=time.time, rng=Random(1), metrics=metrics, on_attempt=note, on_trouble=report.troubles.append)
+    await _submit(queue, mailings)
+    expansion = expander(settings, queue, around)
+    while await expansion.step():
+        pass
+    tokens = TokenKeys({"a": b"integration test keys, 32 octets"})
+    delivery = engine(settings, queue, _signer(site), tokens, "integration/1", around)
+    with trio.fail_after(_SECONDS):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(delivery.run)
+            await done.wait()
+            delivery.drain()
+    report.statuses = list(await queue.status([mailing.name for mailing in mailings]))
+    return report
+
+
+def _signer(site: Site) -> LocalSigner:
+    return LocalSigner(
+        load_all(
+            {
+                f"{domain}/{selector}": (site.keys / f"{domain}.{selector}.pem", algorithm)
+                for domain in SENDERS
+                for selector, algorithm in SELECTORS.items()
+            }
+        )
+    )
+
+
+async def _submit(queue: MemoryQueue, mailings: Sequence[Mailing]) -> None:
+    for mailing in mailings:
+        await queue.announce(mailing.name, msgspec.json.encode(mailing.spec))
+        rows = b"\n".join(msgspec.json.encode(row) for row in mailing.rows)
+        await queue.add_rows(mailing.name, [RowBatch(number=0, rows=rows)])
+        await queue.close_rows(mailing.name, 1)
+
+
+def _observe(report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Note what the preparer hands to the sessions, and what each connection is opened with; both work as ever."""
+
+    class ObservedPreparer(Preparer):
+        async def prepare(self, batch: Sequence[Held]) -> tuple[list[Transaction], list[Unusable]]:
+            transactions, unusable = await super().prepare(batch)
+            report.transactions.update({transaction.rcpt: transaction for transaction in transactions})
+            return transactions, unusable
+
+    class ObservedClient(Client):
+        def __init__(self, options: ClientOptions) -> None:
+            report.modes.append(options.pipelining)
+            super().__init__(options)
+
+    monkeypatch.setattr("sender.assembly.Preparer", ObservedPreparer)
+    monkeypatch.setattr("sender.net.opening.Client", ObservedClient)
