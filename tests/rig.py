@@ -1,0 +1,267 @@
+"""The parts of one process over fakes, for the tests of lanes and engines: names, a signer and a store that obey the test."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from random import Random
+
+import trio
+from prometheus_client import CollectorRegistry
+from publicsuffixlist import PublicSuffixList
+
+from sender.campaigns import Campaigns, SigningIdentity
+from sender.content.compose import Composer
+from sender.content.rotation import Algorithm, DkimKey
+from sender.content.spec import dump, parse
+from sender.content.token import TokenKeys
+from sender.crew import CrewServices
+from sender.engine import Engine, EngineServices
+from sender.errors import BackendError, ResolutionError, SigningError
+from sender.lane import Lane, LaneServices
+from sender.leasing import Leaser
+from sender.metrics import Metrics
+from sender.model import Destination, Envelope, MxHost, Route, Source, State
+from sender.policy.receivers import Profiles
+from sender.policy.retry import RetryCurve
+from sender.preparation import Preparer
+from sender.queue.base import Chunk, Lease, LeaseRequest, ReadyRoute, RoutedPack, RowBatch, Settlement
+from sender.queue.memory import MemoryQueue
+from sender.queue.pack import encode_all, size
+from sender.record import Attempt, Recorder
+from sender.settling import Settler
+from tests.office import Office
+
+EPOCH = 1_750_000_000.0  # what the wall clock says when trio's begins
+SOURCE = Source(name="s1", address="", ehlo="mta.shop.example", pool="main")
+ROUTE = Route(pool="main", receiver="big")
+SPEC = {"from": "Shop <news@shop.example>", "subject": "Hello {{ first }}", "text": "Dear {{ first }}, spring is here."}
+CURVE = RetryCurve(steps_s=(300.0, 600.0), jitter=0.0, give_up_s=36_000.0)
+KEY = DkimKey(domain="shop.example", selector="s1", algorithm=Algorithm.ED25519)
+
+# Rules whose names say what they do; "big" has limits that no test runs into unless it sets its own.
+_RULES = (
+    {"name": "pause", "category": "rate", "scope": "lane", "pattern": "slow down", "actions": ["pause"], "pause": "60s"},
+    {"name": "one", "category": "connection_limit", "scope": "lane", "pattern": "too many conn", "actions": ["one_connection"]},
+    {"name": "halve", "category": "rate", "scope": "lane", "pattern": "fewer please", "actions": ["halve"], "pause": "60s"},
+)
+_EXAMPLES = ("450 slow down", "421 too many connections", "450 fewer please")
+_LIMITS = {"connections": 10, "messages_per_second": 10_000, "connections_per_minute": 60_000, "idle_s": "60s"}
+
+
+def clock() -> float:
+    """Unix seconds that follow trio's clock."""
+    return EPOCH + trio.current_time()
+
+
+def profiles(**limits: object) -> Profiles:
+    """The profiles "_default" and "big", with these limits over generous ones."""
+    rules = [{**rule, "examples": [example]} for rule, example in zip(_RULES, _EXAMPLES, strict=True)]
+    table = {"limits": {**_LIMITS, **limits}, "rule": rules}
+    tables = {"_default": table, "big": {"match": {"domains": ["big.example"]}, "limits": table["limits"]}}
+    return Profiles.parse({name: (f"{name}.toml", one) for name, one in tables.items()}, PublicSuffixList())
+
+
+def destination(domain: str) -> Destination:
+    return Destination(hosts=(MxHost(name=f"mx.{domain}", preference=10),))
+
+
+class Names:
+    """A resolver without DNS: every domain has one MX of its own, but for those the test speaks of."""
+
+    def __init__(self, **special: Destination | ResolutionError) -> None:
+        """Names are written with "_" for "."."""
+        self._special = {name.replace("_", "."): found for name, found in special.items()}
+        self.seconds = 0.0  # a look-up takes so long; 0 is a cache hit
+
+    def destination_nowait(self, domain: str) -> Destination | None:
+        found = self._special.get(domain, destination(domain))
+        return found if isinstance(found, Destination) and not self.seconds else None
+
+    async def destination(self, domain: str) -> Destination:
+        await trio.sleep(self.seconds)
+        found = self._special.get(domain, destination(domain))
+        if isinstance(found, ResolutionError):
+            raise found
+        return found
+
+
+class Pen:
+    """A signer: every signature is 64 zero octets, until it fails."""
+
+    def __init__(self) -> None:
+        self.signed = 0
+        self.fails = False
+        self.seconds = 0.0
+
+    async def sign(self, requests: Sequence[tuple[str, bytes]]) -> list[bytes]:
+        await trio.sleep(self.seconds)
+        if self.fails:
+            raise SigningError("no signer answers")
+        self.signed += len(requests)
+        return [bytes(64)] * len(requests)
+
+
+class Store(MemoryQueue):
+    """A memory queue that can be away; counts what it is asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.away = False
+        self.calls: Counter[str] = Counter()
+        self.seconds = 0.0  # an answer takes so long
+
+    async def _door(self, what: str) -> None:
+        self.calls[what] += 1
+        await trio.sleep(self.seconds)
+        if self.away:
+            raise BackendError("the store is away")
+
+    async def ready(self, limit: int) -> Sequence[ReadyRoute]:
+        await self._door("ready")
+        return await super().ready(limit)
+
+    async def lease(self, requests: Sequence[LeaseRequest], now: float) -> Sequence[Lease]:
+        await self._door("lease")
+        return await super().lease(requests, now)
+
+    async def settle(self, settlements: Sequence[Settlement], now: float) -> None:
+        await self._door("settle")
+        await super().settle(settlements, now)
+
+    async def heartbeat(self, owner: str, now: float) -> Sequence[str]:
+        await self._door("heartbeat")
+        return await super().heartbeat(owner, now)
+
+    async def spec(self, campaign: str) -> bytes | None:
+        await self._door("spec")
+        return await super().spec(campaign)
+
+
+async def submitted(
+    queue: MemoryQueue,
+    recipients: int,
+    *,
+    campaign: str = "spring",
+    domains: Sequence[str] = ("big.example",),
+    spec: Mapping[str, object] = SPEC,
+    route: Route = ROUTE,
+    fields: Callable[[int], Mapping[str, str]] = lambda number: {"first": f"Ann {number}", "row": str(number)},
+) -> None:
+    """A campaign expanded onto its route, its recipients spread over the domains in turn."""
+    await queue.announce(campaign, dump(parse(spec, file=campaign)))
+    for announcement in await queue.announcements(10):
+        await queue.accept(announcement, announcement.spec, clock())
+    await queue.add_rows(campaign, [RowBatch(number=0, rows=b"{}")])
+    await queue.close_rows(campaign, 1)
+    envelopes = [
+        Envelope(
+            campaign=campaign,
+            ordinal=number,
+            address=f"r{number}@{domains[number % len(domains)]}",
+            fields=fields(number),
+            queued_at=clock(),
+        )
+        for number in range(recipients)
+    ]
+    inflow = await queue.rows(campaign, 10)
+    packs = tuple(RoutedPack(route=route, pack=pack, count=size(pack)) for pack in encode_all(envelopes, 200))
+    chunk = Chunk(campaign=campaign, number=inflow.chunk, priority=5, batches=inflow.batches, packs=packs)
+    assert await queue.expand(chunk, clock())
+
+
+async def states(queue: MemoryQueue, campaign: str = "spring") -> dict[State, int]:
+    """Recipients by final state, over all receivers."""
+    (status,) = await queue.status([campaign])
+    totals: Counter[State] = Counter()
+    for (_, state), count in status.final.items():
+        totals[state] += count
+    return dict(totals)
+
+
+@dataclass(slots=True)
+class Rig:
+    """The parts of one process, over fakes."""
+
+    office: Office = field(default_factory=Office)
+    names: Names = field(default_factory=Names)
+    pen: Pen = field(default_factory=Pen)
+    queue: Store = field(default_factory=Store)
+    limits: Mapping[str, object] = field(default_factory=dict)
+    keys: tuple[DkimKey, ...] = (KEY,)
+    curve: RetryCurve = CURVE
+    attempts: list[Attempt] = field(default_factory=list)
+    troubles: list[str] = field(default_factory=list)
+    sessions: int = 1000  # of the whole process
+
+    def campaigns(self) -> Campaigns:
+        identity = SigningIdentity(domain="shop.example", message_id_domain="shop.example", keys=self.keys)
+        return Campaigns(self.queue, [identity], self.curve, ["main"])
+
+    def lanes(self, owner: str = "host/1", *, lookahead: int = 64) -> LaneServices:
+        """New services for lanes; their leaser and settler are run by `engine` or `running`."""
+        profile_names = profiles(**self.limits)
+        metrics = Metrics(CollectorRegistry())
+        settler = Settler(self.queue, clock, on_trouble=lambda error: self.troubles.append(str(error)))
+        crew = CrewServices(
+            connect=self.office.connect,
+            preparer=Preparer(Composer(TokenKeys({"a": bytes(32)})), self.pen, clock),
+            recorder=Recorder(settler, metrics, profile_names.label, clock, Random(1), self.attempts.append),
+            settler=settler,
+            metrics=metrics,
+            label=profile_names.label,
+            clock=clock,
+            rng=Random(1),
+            slots=trio.CapacityLimiter(self.sessions),
+            on_trouble=self.troubles.append,
+        )
+        return LaneServices(
+            owner=owner,
+            leaser=Leaser(self.queue, clock, on_trouble=lambda error: self.troubles.append(str(error))),
+            campaigns=self.campaigns(),
+            resolver=self.names,
+            crew=crew,
+            lookahead=lookahead,
+            on_trouble=self.troubles.append,
+        )
+
+    def lane(self, services: LaneServices, source: Source = SOURCE, route: Route = ROUTE) -> Lane:
+        return Lane(route, source, profiles(**self.limits).profile(route.receiver), services)
+
+    def engine(self, owner: str = "host/1", sources: Sequence[Source] = (SOURCE,)) -> Engine:
+        lanes = self.lanes(owner)
+        services = EngineServices(
+            queue=self.queue,
+            profiles=profiles(**self.limits),
+            leaser=lanes.leaser,
+            settler=lanes.crew.settler,
+            lanes=lanes,
+            clock=clock,
+            on_trouble=self.troubles.append,
+        )
+        return Engine(owner, sources, services)
+
+    async def keep_time(self) -> None:
+        """The scheduler: what is due becomes ready, what the dead held comes back."""
+        while True:
+            await self.queue.promote(clock(), 10_000)
+            await self.queue.reclaim(clock())
+            await trio.sleep(0.25)
+
+    async def finished(self, campaign: str = "spring") -> dict[State, int]:
+        """Wait until every recipient has its final state."""
+        while True:
+            (status,) = await self.queue.status([campaign])
+            if status.accepted and not status.queued:
+                return await states(self.queue, campaign)
+            await trio.sleep(0.1)
+
+    async def conserved(self, recipients: int, campaign: str = "spring") -> dict[State, int]:
+        """Nobody is lost, nobody is counted twice, and every copy that we call delivered was really taken."""
+        (status,) = await self.queue.status([campaign])
+        depth = await self.queue.depth(clock())
+        assert status.accepted == recipients
+        assert status.queued == sum(depth.ready.values()) + depth.leased + depth.later
+        totals = await states(self.queue, campaign)
+        assert sum(totals.values()) + status.queued == recipients
+        assert totals.get(State.DELIVERED, 0) <= sum(count > 0 for count in self.office.copies.values())
+        return totals

@@ -1,0 +1,337 @@
+"""Engines over the memory queue and receivers of our own: a campaign from its route to its final states."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+
+from sender.engine import Engine
+from sender.model import LaneId, Reply, Route, Source, State, Step, Transaction
+from sender.net.session import Failure
+from tests.office import OK, Lost, Office
+from tests.rig import ROUTE, SOURCE, Rig, clock, submitted
+
+SECOND = Source(name="s2", address="", ehlo="mta2.shop.example", pool="main")
+
+
+@asynccontextmanager
+async def running(rig: Rig, *engines: Engine) -> AsyncIterator[None]:
+    """The engines and the scheduler, while the block runs; then all is cancelled, as by a kill."""
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(rig.keep_time)
+        for engine in engines:
+            nursery.start_soon(engine.run)
+        yield
+        nursery.cancel_scope.cancel()
+
+
+async def drained(engine: Engine) -> None:
+    engine.drain()
+    await engine.ended.wait()
+
+
+async def test_a_campaign_is_delivered_once_each(autojump_clock: trio.testing.MockClock) -> None:
+    rig = Rig()
+    await submitted(rig.queue, 450)
+    engine = rig.engine()
+    async with running(rig, engine):
+        assert await rig.finished() == {State.DELIVERED: 450}
+        await drained(engine)
+    assert set(rig.office.copies.values()) == {1}
+    assert len(rig.office.copies) == 450
+    await rig.conserved(450)
+
+
+async def test_a_lane_without_work_ends_and_one_with_work_begins_again(autojump_clock: trio.testing.MockClock) -> None:
+    rig = Rig(limits={"idle_s": "10s"})
+    engine = rig.engine()
+    await submitted(rig.queue, 5)
+    async with running(rig, engine):
+        await rig.finished()
+        await trio.sleep(30)
+        assert not engine.lanes
+        assert rig.office.open == 0
+        await submitted(rig.queue, 5, campaign="autumn")
+        assert await rig.finished("autumn") == {State.DELIVERED: 5}
+
+
+async def test_a_lane_ends_although_others_never_rest(autojump_clock: trio.testing.MockClock) -> None:
+    """Its last settlements are waited for, not everybody's: it must not stay behind, dead, in the way of its successor."""
+    rig = Rig(limits={"idle_s": "5s", "messages_per_second": 20})
+    other = Route(pool="main", receiver="~busy.example")
+    await submitted(rig.queue, 3)
+    await submitted(rig.queue, 9_000, campaign="endless", domains=["busy.example"], route=other)
+    engine = rig.engine()
+    async with running(rig, engine):
+        await rig.finished()
+        await trio.sleep(20)
+        assert [lane.receiver for lane in engine.lanes] == ["~busy.example"]
+        await submitted(rig.queue, 3, campaign="late")
+        with trio.fail_after(5):
+            assert await rig.finished("late") == {State.DELIVERED: 3}
+
+
+async def test_sources_of_a_pool_share_its_work(autojump_clock: trio.testing.MockClock) -> None:
+    rig = Rig(limits={"connections": 1, "messages_per_second": 10})
+    await submitted(rig.queue, 2_000)
+    elsewhere = Source(name="s3", address="", ehlo="x", pool="other")
+    async with running(rig, rig.engine(sources=[SOURCE, SECOND, elsewhere])):
+        await rig.finished()
+    by_source = {name: sum(a.lane.source == name for a in rig.attempts) for name in ("s1", "s2", "s3")}
+    assert by_source["s3"] == 0
+    assert min(by_source["s1"], by_source["s2"]) > 700
+    assert len(rig.office.copies) == 2_000
+
+
+async def test_a_paused_lane_leaves_its_work_to_the_other_source(autojump_clock: trio.testing.MockClock) -> None:
+    rig = Rig()
+    refused = Reply(code=450, lines=("slow down",))
+
+    def answer(transaction: Transaction) -> Reply:
+        return refused if sum(a.lane.source == "s1" for a in rig.attempts) == 0 and rig.office.sessions else OK
+
+    rig.office.answer = answer
+    await submitted(rig.queue, 300)
+    engine = rig.engine(sources=[SOURCE, SECOND])
+    async with running(rig, engine):
+        await rig.finished()
+    assert len(rig.office.copies) == 300
+    await rig.conserved(300)
+
+
+async def test_drain_finishes_what_is_open_and_gives_back_the_rest(autojump_clock: trio.testing.MockClock) -> None:
+    rig = Rig(office=Office(rtt_s=3.0, ahead=2))
+    await submitted(rig.queue, 500)
+    engine = rig.engine()
+    async with running(rig, engine):
+        await trio.sleep(10)
+        began = trio.current_time()
+        await drained(engine)
+        assert trio.current_time() - began <= 2 * 3.0 + 0.5
+        totals = await rig.conserved(500)
+        assert totals == {State.DELIVERED: len(rig.office.copies)}
+        depth = await rig.queue.depth(clock())
+        assert (depth.leased, depth.later) == (0, 0)
+        assert sum(depth.ready.values()) == 500 - len(rig.office.copies)
+        assert await rig.queue.heartbeat("host/observer", clock()) == ["host/observer"]
+        async with running(rig, rig.engine("host/2")):
+            assert await rig.finished() == {State.DELIVERED: 500}
+    assert set(rig.office.copies.values()) == {1}
+
+
+async def test_drain_gives_back_at_once_what_a_slow_receiver_would_hold_up(autojump_clock: trio.testing.MockClock) -> None:
+    rig = Rig(office=Office(rtt_s=600.0))
+    await submitted(rig.queue, 200)
+    engine = rig.engine()
+    async with running(rig, engine):
+        await trio.sleep(700)
+        engine.drain()
+        await trio.sleep(1)
+        depth = await rig.queue.depth(clock())
+        assert not engine.ended.is_set()
+        assert depth.leased == rig.office.open
+        assert await rig.queue.heartbeat("host/observer", clock()) == ["host/1", "host/observer"]
+        await engine.ended.wait()
+    assert set(rig.office.copies.values()) == {1}
+
+
+async def test_drain_opens_nothing_any_more(autojump_clock: trio.testing.MockClock) -> None:
+    """Neither a connection that waits for its turn nor one that gets no answer may hold up the end."""
+    rig = Rig(office=Office(rtt_s=100.0), limits={"connections_per_minute": 1})
+    await submitted(rig.queue, 200)
+    engine = rig.engine()
+    async with running(rig, engine):
+        await trio.sleep(5)
+        assert len(rig.office.connects) == 1
+        with trio.fail_after(1):
+            await drained(engine)
+        assert rig.office.sessions == []
+        depth = await rig.queue.depth(clock())
+        assert (depth.leased, sum(depth.ready.values())) == (0, 200)
+
+
+async def test_a_slow_pace_does_not_hold_up_the_end(autojump_clock: trio.testing.MockClock) -> None:
+    rig = Rig(limits={"messages_per_second": 0.01})
+    await submitted(rig.queue, 20)
+    engine = rig.engine()
+    async with running(rig, engine):
+        await trio.sleep(150)
+        assert sum(rig.office.copies.values()) == 2
+        with trio.fail_after(1):
+            await drained(engine)
+        await rig.conserved(20)
+
+
+async def test_no_lane_begins_after_drain(autojump_clock: trio.testing.MockClock) -> None:
+    """Also where the store was being asked for routes while the order came."""
+    rig = Rig()
+    rig.queue.seconds = 1.0
+    await submitted(rig.queue, 200)
+    engine = rig.engine()
+    async with running(rig, engine):
+        await trio.sleep(1.5)
+        with trio.fail_after(10):
+            await drained(engine)
+        assert not engine.lanes
+        assert rig.queue.calls["lease"] == 0
+
+
+async def test_cancelled_it_says_what_it_knows(autojump_clock: trio.testing.MockClock) -> None:
+    """A drain that is cut short counts its doubts and leaves nothing to be reclaimed."""
+    rig = Rig(office=Office(rtt_s=50.0), limits={"connections": 3})
+    await submitted(rig.queue, 100)
+    async with running(rig, rig.engine()):
+        await trio.sleep(120)
+        delivered, open_ones = len(rig.office.copies), rig.office.open
+        assert open_ones
+    totals = await rig.conserved(100)
+    assert totals == {State.DELIVERED: delivered}
+    depth = await rig.queue.depth(clock())
+    assert depth.leased == 0
+    assert depth.later == open_ones
+    assert sum(attempt.outcome.in_doubt for attempt in rig.attempts) == open_ones
+
+
+async def test_a_killed_owner_s_work_is_taken_over(autojump_clock: trio.testing.MockClock) -> None:
+    rig = Rig(office=Office(rtt_s=0.5))
+    await submitted(rig.queue, 400)
+    first, second = rig.engine("host/1"), rig.engine("host/2")
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(rig.keep_time)
+        nursery.start_soon(first.run)
+        await trio.sleep(3)
+        rig.queue.away = True  # a dead process settles nothing
+        first_scope = [lane async for lane in _frozen(rig)]
+        assert first_scope == []
+        nursery.cancel_scope.cancel()
+    delivered_before = len(rig.office.copies)
+    assert 0 < delivered_before < 400
+    rig.queue.away = False
+    async with running(rig, second):
+        assert await rig.finished() == {State.DELIVERED: 400}
+    assert set(rig.office.copies.values()) <= {1, 2}
+
+
+async def _frozen(rig: Rig) -> AsyncIterator[LaneId]:
+    """Nothing: only to let time pass while the store is away."""
+    await trio.sleep(1)
+    for lane in list[LaneId]():
+        yield lane
+
+
+async def test_the_store_may_be_away_for_a_while(autojump_clock: trio.testing.MockClock) -> None:
+    rig = Rig(limits={"messages_per_second": 20})
+    await submitted(rig.queue, 300)
+    engine = rig.engine()
+    async with running(rig, engine):
+        await trio.sleep(3)
+        rig.queue.away = True
+        calls = rig.queue.calls.total()
+        await trio.sleep(60)
+        assert rig.queue.calls.total() - calls < 60 * 10  # no hot loop
+        assert set(rig.troubles) == {"the store is away"}
+        assert trio.current_time() - engine.alive_at > 55
+        rig.queue.away = False
+        assert await rig.finished() == {State.DELIVERED: 300}
+        assert trio.current_time() - engine.alive_at < 1
+    assert set(rig.office.copies.values()) == {1}
+
+
+async def test_a_campaign_that_can_t_be_read_just_then_is_not_stuck(autojump_clock: trio.testing.MockClock) -> None:
+    """The store answers the lease and is gone when the campaign is asked for."""
+    rig = Rig()
+    await submitted(rig.queue, 40)
+    engine = rig.engine()
+
+    async def spec(campaign: str) -> bytes | None:
+        rig.queue.__dict__.pop("spec")
+        rig.queue.away = True
+        return await rig.queue.spec(campaign)
+
+    rig.queue.spec = spec  # type: ignore[method-assign]  # once only: the door falls shut behind the lease
+    async with running(rig, engine):
+        await trio.sleep(5)
+        rig.queue.away = False
+        assert await rig.finished() == {State.DELIVERED: 40}
+
+
+async def test_lanes_move_to_a_new_owner_and_back(autojump_clock: trio.testing.MockClock) -> None:
+    rig = Rig(limits={"messages_per_second": 50, "connections": 2})
+    receivers = [f"~r{number}.example" for number in range(12)]
+    for receiver in receivers:
+        route = Route(pool="main", receiver=receiver)
+        await submitted(rig.queue, 1_000, campaign=f"to-{receiver[1:3]}{receiver[3:-8]}", domains=[receiver[1:]], route=route)
+    first, second = rig.engine("host/1"), rig.engine("host/2")
+    async with running(rig, first):
+        await trio.sleep(3)
+        assert len(first.lanes) == 12
+        async with running(rig, second):
+            await trio.sleep(6)
+            theirs, ours = set(second.lanes), set(first.lanes)
+            assert not theirs & ours
+            assert len(theirs | ours) == 12
+            assert min(len(theirs), len(ours)) >= 2
+            await drained(second)
+        await trio.sleep(6)
+        assert len(first.lanes) == 12
+    assert set(rig.office.copies.values()) == {1}
+
+
+async def test_only_owners_of_a_source_s_host_share_its_lanes(autojump_clock: trio.testing.MockClock) -> None:
+    rig = Rig()
+    mine = Source(name="s1", address="", ehlo="x", pool="main", host="here")
+    await submitted(rig.queue, 50)
+    here, there = rig.engine("here/1", [mine]), rig.engine("there/1", [mine])
+    async with running(rig, there):
+        await trio.sleep(5)
+        assert not there.lanes
+        async with running(rig, here):
+            await rig.finished()
+            assert not there.lanes
+
+
+async def test_a_receiver_that_is_never_there_costs_no_more_than_its_pace(autojump_clock: trio.testing.MockClock) -> None:
+    """Connections always fail: no hot loop, every envelope follows its curve and expires."""
+    failure = Failure(step=Step.CONNECT, error="refused")
+    rig = Rig(office=Office(turns_away=lambda destination: failure))
+    await submitted(rig.queue, 50)
+    async with running(rig, rig.engine()):
+        await trio.sleep(3_600)
+        assert len(rig.office.connects) < 60
+        assert rig.queue.calls["lease"] < 60
+        assert await rig.finished() == {State.EXPIRED: 50}
+    await rig.conserved(50)
+
+
+@pytest.mark.parametrize("step", [Step.GREETING, Step.EHLO])
+async def test_turned_away_at_the_door_nobody_pays(autojump_clock: trio.testing.MockClock, step: Step) -> None:
+    """The lane pauses, longer each time, and no envelope loses an attempt; once the door opens all go through."""
+    closed = Failure(step=step, reply=Reply(code=554, lines=("no service",)))
+    rig = Rig()
+    rig.office.turns_away = lambda destination: closed if trio.current_time() < 2_000 else None
+    await submitted(rig.queue, 50)
+    async with running(rig, rig.engine()):
+        await trio.sleep(2_000)
+        assert 3 <= len(rig.office.connects) <= 30
+        assert rig.queue.calls["lease"] < 40
+        assert await rig.finished() == {State.DELIVERED: 50}
+    assert {attempt.held.envelope.attempts for attempt in rig.attempts} == {0}
+
+
+async def test_doubts_are_bounded(autojump_clock: trio.testing.MockClock) -> None:
+    rig = Rig(office=Office(answer=lambda transaction: Lost(in_doubt=True)))
+    await submitted(rig.queue, 30)
+    async with running(rig, rig.engine()):
+        assert await rig.finished() == {State.UNKNOWN: 30}
+    assert set(rig.office.copies.values()) == {3}  # once, and again twice
+    await rig.conserved(30)
+
+
+async def test_the_engine_says_in_a_line_what_it_does(autojump_clock: trio.testing.MockClock) -> None:
+    assert repr(Rig().engine()) == "<Engine host/1: 0 lanes of 1 sources>"
+
+
+def test_the_route_of_these_tests_has_a_profile() -> None:
+    assert ROUTE.receiver == "big"
