@@ -24,7 +24,7 @@ from sender.model import Destination, Envelope, MxHost, Route, Source, State
 from sender.policy.receivers import Profiles
 from sender.policy.retry import RetryCurve
 from sender.preparation import Preparer
-from sender.queue.base import Chunk, Lease, LeaseRequest, ReadyRoute, RoutedPack, RowBatch, Settlement
+from sender.queue.base import OWNER_LIFE_S, Chunk, Lease, LeaseRequest, ReadyRoute, RoutedPack, RowBatch, Settlement
 from sender.queue.memory import MemoryQueue
 from sender.queue.pack import encode_all, size
 from sender.record import Attempt, Recorder
@@ -243,9 +243,12 @@ class Rig:
     async def keep_time(self) -> None:
         """The scheduler: what is due becomes ready, what the dead held comes back."""
         while True:
-            await self.queue.promote(clock(), 10_000)
-            await self.queue.reclaim(clock())
-            await trio.sleep(0.25)
+            if self.queue.away:
+                await trio.sleep(OWNER_LIFE_S)  # as the scheduler: who could not say that he lives is not taken for dead
+            else:
+                await self.queue.promote(clock(), 10_000)
+                await self.queue.reclaim(clock())
+                await trio.sleep(0.25)
 
     async def finished(self, campaign: str = "spring") -> dict[State, int]:
         """Wait until every recipient has its final state."""

@@ -7,6 +7,7 @@ import trio
 
 from sender.errors import BackendError
 from sender.policy.receivers import Profiles
+from sender.queue.base import OWNER_LIFE_S
 from workers.process import Process
 
 _ROUND_S = 0.25
@@ -18,20 +19,22 @@ _AT_ONCE = 20_000
 async def schedule(process: Process) -> None:
     """Keep the queue moving until told to drain."""
     profiles = Profiles.parse(process.settings.receivers)
-    reclaimed = measured = float("-inf")
+    reclaim_at = measured = float("-inf")
     process.ready = True
     while not process.draining.is_set():
         now = trio.current_time()
         try:
             await process.queue.promote(time.time(), _AT_ONCE)
-            if now - reclaimed >= _RECLAIM_EVERY_S:
-                reclaimed = now
+            if now >= reclaim_at:
+                reclaim_at = now + _RECLAIM_EVERY_S
                 await _reclaim(process)
             if now - measured >= _DEPTH_EVERY_S:
                 measured = now
                 await _measure(process, profiles)
         except BackendError as error:
             process.trouble(str(error))
+            # Nobody could say that he lives while the store was away: taken for dead, he would have his mail sent twice.
+            reclaim_at = trio.current_time() + OWNER_LIFE_S
         with trio.move_on_after(_ROUND_S):
             await process.draining.wait()
 

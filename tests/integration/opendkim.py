@@ -25,7 +25,9 @@ MinimumKeyBits 1024
 Syslog no
 """
 
-_RESULT = re.compile(r"dkim=(\w+)(?: reason=\"([^\"]*)\")?(?: \(([^)]*)\))?(?:[^;]*?header\.d=([^ ;]+))?")
+_DKIM = re.compile(r"dkim=(\w+)")
+_PROPERTY = re.compile(r"header\.([da])=(\S+)")
+_COMMENT = re.compile(r"\([^()]*\)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,9 +35,8 @@ class Finding:
     """What opendkim says of one signature."""
 
     result: str  # RFC 8601 section 2.7.1: pass, fail, neutral, none ...
-    domain: str
-    key: str  # "2048-bit key", "256-bit key" for Ed25519
-    reason: str = ""
+    domain: str = ""
+    algorithm: str = ""
 
 
 @contextmanager
@@ -49,11 +50,12 @@ def opendkim(home: Path, address: str, nameserver: str) -> Iterator[str]:
 
 
 def findings(field: bytes) -> list[Finding]:
-    """The signatures that an Authentication-Results field speaks of, topmost first."""
-    text = " ".join(field.decode().split())
-    judge, _, results = text.partition("; ")
-    assert judge == JUDGE, f"Authentication-Results of a stranger: {text}"
-    return [
-        Finding(result=match[1], reason=match[2] or "", key=(match[3] or "").partition(";")[0], domain=match[4] or "")
-        for match in _RESULT.finditer(results)
-    ]
+    """What an Authentication-Results field (RFC 8601) says of each signature, topmost first."""
+    judge, *results = _COMMENT.sub("", " ".join(field.decode().split())).split(";")
+    assert judge == JUDGE, f"the judgement of a stranger: {field!r}"
+    return [_finding(match[1], result) for result in results if (match := _DKIM.match(result.strip()))]
+
+
+def _finding(result: str, text: str) -> Finding:
+    properties = dict(_PROPERTY.findall(text))
+    return Finding(result=result, domain=properties.get("d", ""), algorithm=properties.get("a", ""))

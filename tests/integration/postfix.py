@@ -8,7 +8,7 @@ stand the fields of `ADDED`, in this order, and nothing else: three that `virtua
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +45,8 @@ anvil      unix  -  -  n  -      1  anvil
 postlog    unix-dgram n - n -    1  postlogd
 """
 
+# inet_interfaces names an address that any host has, since Postfix refuses one that no interface was given; where smtpd
+# listens, master.cf says. Clients are strangers (mynetworks), whose header fields are not rewritten.
 _MAIN = """\
 compatibility_level = 3.6
 queue_directory = {home}/queue
@@ -62,7 +64,6 @@ local_header_rewrite_clients =
 smtpd_relay_restrictions = reject_unauth_destination
 smtpd_peername_lookup = no
 smtpd_tls_security_level = encrypt
-smtpd_tls_chain_files = {home}/mx.pem
 smtpd_tls_received_header = yes
 smtpd_tls_loglevel = 1
 smtputf8_enable = yes
@@ -82,17 +83,16 @@ milter_protocol = 6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listener:
-    """One smtpd: its MX name, its own address, the file that its certificate is in, and options that differ."""
+    """One smtpd: its MX name, its own address, and the settings that differ from main.cf."""
 
     name: str
     address: str
-    chain_file: str = "mx.pem"
     options: tuple[str, ...] = ()
 
-    @property
-    def service(self) -> str:
-        options = "".join(f" -o {option}" for option in self.options)
-        return f"{self.address}:{PORT} inet n - n - - smtpd -o smtpd_tls_chain_files={{home}}/{self.chain_file}{options}\n"
+    def service(self, chain_file: Path) -> str:
+        """Its line of master.cf."""
+        options = "".join(f" -o {option}" for option in (f"smtpd_tls_chain_files={chain_file}", *self.options))
+        return f"{self.address}:{PORT} inet n - n - - smtpd{options}\n"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +116,11 @@ class Postfix:
     def arrived(self) -> int:
         """How many messages are in the mailboxes."""
         return sum(1 for _ in self._files())
+
+    def clear(self) -> None:
+        """Empty the mailboxes."""
+        for path in list(self._files()):
+            path.unlink()
 
     def take(self) -> list[Received]:
         """Every message that has arrived, which empties the mailboxes."""
@@ -159,26 +164,34 @@ def _read(data: bytes) -> Received:
 
 @contextmanager
 def postfix(
-    home: Path, listeners: Sequence[Listener], domains: Sequence[str], certificates: dict[str, trustme.LeafCert], milter: str
+    home: Path, listeners: Mapping[str, Listener], certificates: Mapping[str, trustme.LeafCert], milter: str
 ) -> Iterator[Postfix]:
-    """A Postfix that takes mail for `domains`; `milter` is host:port. `certificates` become the chain files of their names."""
+    """A Postfix that takes mail for NAME.example on the listener NAME, with the certificate NAME; `milter` is host:port."""
     need_root("Postfix's master runs as root only")
-    command = find("postfix", "postfix")
-    for file, certificate in certificates.items():
-        certificate.private_key_and_cert_chain_pem.write_to_path(str(home / file))
-    main = _MAIN.format(home=home, name=listeners[0].name, domains=" ".join(domains), uid=_MAIL_UID, milter=milter)
-    services = "".join(listener.service.format(home=home) for listener in listeners)
+    command, config, log = find("postfix", "postfix"), home / "etc", home / "console.log"
     _make_folders(home)
-    config = home / "etc"
-    (config / "main.cf").write_text(main)
-    (config / "master.cf").write_text(services + _MASTER)
-    log = home / "console.log"
+    (config / "main.cf").write_text(
+        _MAIN.format(
+            home=home,
+            name=listeners["mx"].name,
+            domains=" ".join(f"{name}.example" for name in listeners),
+            uid=_MAIL_UID,
+            milter=milter,
+        )
+    )
+    services = []
+    for name, listener in listeners.items():
+        chain_file = config / f"{name}.pem"
+        certificates[name].private_key_and_cert_chain_pem.write_to_path(str(chain_file))
+        services.append(listener.service(chain_file))
+    (config / "master.cf").write_text("".join(services) + _MASTER)
     with log.open("wb") as file:
         made = subprocess.run([command, "-c", config, "check"], stdin=subprocess.DEVNULL, stdout=file, stderr=file, check=False)
     if made.returncode:
         pytest.fail(f"postfix check ended with status {made.returncode}: {tail(log)}", pytrace=False)
+    # "postfix start-fg" would put a shell between us and the master, which then is no child of ours
     master = [f"{_daemons(config)}/master", "-c", str(config), "-d"]
-    with running(master, log, lambda: all(answers(listener.address, PORT) for listener in listeners)):
+    with running(master, log, lambda: all(answers(listener.address, PORT) for listener in listeners.values())):
         yield Postfix(home=home)
 
 

@@ -33,7 +33,7 @@ def find(program: str, package: str) -> str:
 def need_root(why: str) -> None:
     """Fails the test where it does not run as root."""
     if os.geteuid() != 0:
-        pytest.fail(f"{why}: run this test as root, as CI does, or with -m 'not integration' not at all", pytrace=False)
+        pytest.fail(f"{why}: run the tests as root, as CI does; -m 'not integration' leaves this one out", pytrace=False)
 
 
 @contextmanager

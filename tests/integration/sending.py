@@ -1,6 +1,7 @@
 """Our side: an engine as `sender.assembly` builds it, over the memory queue, with everything that it hands out noted down."""
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,11 +26,10 @@ from sender.record import Attempt
 from sender.settings import Settings, load
 from sender.smtp.client import Client, ClientOptions
 from tests.integration import postfix
-from tests.integration.conftest import SELECTORS, SENDERS, Site
 from tests.integration.messages import Mailing
+from tests.integration.world import SELECTORS, SENDERS, Site
 
 _SECONDS = 60.0
-_MODES = {"shop.example": "relaxed/relaxed", "exact.example": "simple/simple"}
 
 _PENSTOCK = """\
 [net]
@@ -82,32 +82,30 @@ connections_per_minute = 6000
 class Report:
     """What an engine did."""
 
-    address: str  # where it connected from
     transactions: dict[str, Transaction] = field(default_factory=dict)  # by recipient, as the sessions got them
     attempts: list[Attempt] = field(default_factory=list)
-    modes: list[Pipelining] = field(default_factory=list)  # of each connection
     statuses: list[CampaignStatus] = field(default_factory=list)
+    writes: Counter[str] = field(default_factory=Counter)  # "grouped", "chained" or "other": see `_kind_of_write`
     troubles: list[str] = field(default_factory=list)
 
 
-def write_config(directory: Path, site: Site, address: str, tls: TlsPolicy, pipelining: Pipelining) -> Settings:
-    """An operator's directory for one receiver, Postfix, and one source."""
-    text = _PENSTOCK.format(nameserver=site.nameserver, port=postfix.PORT, network=site.network, ca_file=site.home / "ca.pem")
-    for domain in SENDERS:
-        text += _IDENTITY.format(domain=domain, mode=_MODES[domain])
+def write_config(directory: Path, site: Site, tls: TlsPolicy, pipelining: Pipelining) -> Settings:
+    """An operator's directory for one source, and one receiver: Postfix."""
+    text = _PENSTOCK.format(nameserver=site.nameserver, port=postfix.PORT, network=site.network, ca_file=site.ca_file)
+    for domain, mode in SENDERS.items():
+        text += _IDENTITY.format(domain=domain, mode=mode)
         for selector, algorithm in SELECTORS.items():
-            text += _KEY.format(selector=selector, algorithm=algorithm, file=site.keys / f"{domain}.{selector}.pem")
+            text += _KEY.format(selector=selector, algorithm=algorithm, file=site.key_file(domain, selector))
     (directory / "penstock.toml").write_text(text)
-    (directory / "sources.toml").write_text(_SOURCES.format(address=address))
+    (directory / "sources.toml").write_text(_SOURCES.format(address=site.source))
     (directory / "receivers").mkdir()
     (directory / "receivers" / "postfix.toml").write_text(_RECEIVER.format(tls=tls, pipelining=pipelining))
     return load(directory)
 
 
-async def deliver(settings: Settings, mailings: Sequence[Mailing], site: Site, monkeypatch: pytest.MonkeyPatch) -> Report:
+async def deliver(site: Site, settings: Settings, mailings: Sequence[Mailing], monkeypatch: pytest.MonkeyPatch) -> Report:
     """Send mailings until every recipient has been tried once."""
-    report = Report(address=settings.sources[0].address)
-    wanted, done = sum(len(mailing.rows) for mailing in mailings), trio.Event()
+    report, done, wanted = Report(), trio.Event(), sum(len(mailing.rows) for mailing in mailings)
 
     def note(attempt: Attempt) -> None:
         report.attempts.append(attempt)
@@ -115,8 +113,7 @@ async def deliver(settings: Settings, mailings: Sequence[Mailing], site: Site, m
             done.set()
 
     _observe(report, monkeypatch)
-    queue = MemoryQueue()
-    metrics = Metrics(CollectorRegistry())
+    metrics, queue = Metrics(CollectorRegistry()), MemoryQueue()
     around = Surroundings(clock=time.time, rng=Random(1), metrics=metrics, on_attempt=note, on_trouble=report.troubles.append)
     await _submit(queue, mailings)
     expansion = expander(settings, queue, around)
@@ -137,7 +134,7 @@ def _signer(site: Site) -> LocalSigner:
     return LocalSigner(
         load_all(
             {
-                f"{domain}/{selector}": (site.keys / f"{domain}.{selector}.pem", algorithm)
+                f"{domain}/{selector}": (site.key_file(domain, selector), algorithm)
                 for domain in SENDERS
                 for selector, algorithm in SELECTORS.items()
             }
@@ -154,7 +151,7 @@ async def _submit(queue: MemoryQueue, mailings: Sequence[Mailing]) -> None:
 
 
 def _observe(report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Note what the preparer hands to the sessions, and what each connection is opened with; both work as ever."""
+    """Note what the preparer hands to the sessions, and how each connection writes it; both work as ever."""
 
     class ObservedPreparer(Preparer):
         async def prepare(self, batch: Sequence[Held]) -> tuple[list[Transaction], list[Unusable]]:
@@ -163,9 +160,17 @@ def _observe(report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
             return transactions, unusable
 
     class ObservedClient(Client):
-        def __init__(self, options: ClientOptions) -> None:
-            report.modes.append(options.pipelining)
-            super().__init__(options)
+        def data_to_send(self) -> bytes:
+            data = super().data_to_send()
+            report.writes[_kind_of_write(data)] += 1
+            return data
 
     monkeypatch.setattr("sender.assembly.Preparer", ObservedPreparer)
     monkeypatch.setattr("sender.net.opening.Client", ObservedClient)
+
+
+def _kind_of_write(data: bytes) -> str:
+    """Whether commands went together, or with the end of data before them; no content can contain such an end."""
+    if b"\r\n.\r\nMAIL FROM:<" in data:
+        return "chained"
+    return "grouped" if b"\r\nRCPT TO:<" in data and data.endswith(b"\r\nDATA\r\n") else "other"
