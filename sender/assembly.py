@@ -135,7 +135,7 @@ def engine(settings: Settings, queue: Queue, signer: Signer, tokens: TokenKeys, 
     recorder = Recorder(settler, around.metrics, profiles.label, around.clock, around.rng, around.on_attempt)
     crew = CrewServices(
         connect=_connector(settings, names, around),
-        preparer=Preparer(Composer(tokens), signer, around.clock),
+        preparer=Preparer(Composer(tokens), signer, around.metrics, around.clock),
         recorder=recorder,
         settler=settler,
         metrics=around.metrics,

@@ -18,7 +18,6 @@ from typing import Protocol
 import trio
 
 from sender.backlog import Backlog, Held
-from sender.errors import SigningError
 from sender.model import Destination, LaneId, Outcome, Reply, Result, Scope, Source, Step, Transaction, Verdict
 from sender.net.pool import PoolLimits, Seat, Waiting, plan
 from sender.net.session import Failure, Session
@@ -323,17 +322,14 @@ class Crew:
             self._nursery.start_soon(self._prepare, backlog, backlog.batch(_BATCH))
 
     async def _prepare(self, backlog: Backlog, batch: Sequence[Held]) -> None:
-        try:
-            transactions, unusable = await self._services.preparer.prepare(batch)
-        except SigningError as error:
-            self._services.on_trouble(str(error))
-            transactions, unusable = [], []
-            for held in batch:
-                self.conclude(held, _UNSIGNED, step=Step.CONNECT, why=str(error))
-        for item in unusable:
+        made = await self._services.preparer.prepare(batch)
+        for held, unusable in made.unusable:
             self.holding -= 1
-            self._services.recorder.unusable(self._lane, item.held, item.why)
-        backlog.prepared(len(batch), transactions)
+            self._services.recorder.unusable(self._lane, held, str(unusable))
+        for held, unsigned in made.unsigned:
+            self._services.on_trouble(str(unsigned))
+            self.conclude(held, _UNSIGNED, step=Step.CONNECT, why=str(unsigned))
+        backlog.prepared(len(batch), made.transactions)
         if self._throttle.paused(self._clock()):
             self._on_change()  # the lane has given back what it could: these were on their way
         elif backlog.open and not self._draining:

@@ -93,10 +93,10 @@ class Pen:
         self.fails = False
         self.seconds = 0.0
 
-    async def sign(self, requests: Sequence[tuple[str, bytes]]) -> list[bytes]:
+    async def attempt(self, requests: Sequence[tuple[str, bytes]]) -> list[bytes | SigningError]:
         await trio.sleep(self.seconds)
         if self.fails:
-            raise SigningError("no signer answers")
+            return [SigningError("no signer answers")] * len(requests)
         self.signed += len(requests)
         return [bytes(64)] * len(requests)
 
@@ -204,7 +204,7 @@ class Rig:
         settler = Settler(self.queue, clock, on_trouble=lambda error: self.troubles.append(str(error)))
         crew = CrewServices(
             connect=self.office.connect,
-            preparer=Preparer(Composer(TokenKeys({"a": bytes(32)})), self.pen, clock),
+            preparer=Preparer(Composer(TokenKeys({"a": bytes(32)})), self.pen, metrics, clock),
             recorder=Recorder(settler, metrics, profile_names.label, clock, Random(1), self.attempts.append),
             settler=settler,
             metrics=metrics,

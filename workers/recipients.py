@@ -88,7 +88,7 @@ class Recipients:
         if len(cells) != len(columns):
             return _encode(f"line {line}: {len(cells)} cells under {len(columns)} columns: {','.join(cells)[:200]!a}")
         fields = dict(zip(columns, cells, strict=True))
-        fields["to"] = fields["to"].strip()  # spreadsheets leave blanks around addresses; nothing else is touched
+        fields["to"] = fields["to"].strip(" \t")  # spreadsheets leave blanks around addresses; nothing else is touched
         try:
             return _encode(fields)
         except UnicodeEncodeError:

@@ -30,6 +30,10 @@ class Signer(Protocol):
         """The signature of each (key id, SHA-256 digest), in order; raises SigningError unless all could be had."""
         ...
 
+    async def attempt(self, requests: Sequence[tuple[str, bytes]]) -> list[bytes | SigningError]:
+        """Like `sign`, but each answer is a signature or says why there is none."""
+        ...
+
 
 class LocalSigner:
     """Signs in a thread of this process: for notebooks and tests, where keys need no process of their own."""
@@ -38,13 +42,16 @@ class LocalSigner:
         self._keys = dict(keys)
 
     async def sign(self, requests: Sequence[tuple[str, bytes]]) -> list[bytes]:
+        return _all_or_error(await self.attempt(requests))
+
+    async def attempt(self, requests: Sequence[tuple[str, bytes]]) -> list[bytes | SigningError]:
         return await trio.to_thread.run_sync(self._sign, requests)
 
-    def _sign(self, requests: Sequence[tuple[str, bytes]]) -> list[bytes]:
-        unknown = [name for name, _ in requests if name not in self._keys]
-        if unknown:
-            raise SigningError(f"no such key: {unknown[0]}")
-        return [self._keys[name].sign(digest) for name, digest in requests]
+    def _sign(self, requests: Sequence[tuple[str, bytes]]) -> list[bytes | SigningError]:
+        return [
+            self._keys[name].sign(digest) if name in self._keys else SigningError(f"no such key: {name}")
+            for name, digest in requests
+        ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,12 +116,7 @@ class SignerPool:
 
     async def sign(self, requests: Sequence[tuple[str, bytes]]) -> list[bytes]:
         """The signatures of (key id, SHA-256 digest) requests, in order; raises the SigningError of the first that failed."""
-        signatures: list[bytes] = []
-        for result in await self.attempt(requests):
-            if isinstance(result, SigningError):
-                raise result
-            signatures.append(result)
-        return signatures
+        return _all_or_error(await self.attempt(requests))
 
     async def attempt(self, requests: Sequence[tuple[str, bytes]]) -> list[bytes | SigningError]:
         """Like `sign`, but one that fails leaves the others their signatures: for a batch of several messages.
@@ -218,6 +220,15 @@ class SignerPool:
     def _open_jobs(self) -> list[Job]:
         sent = [job for link in self._links for batch in link.outstanding.values() for job in batch]
         return [*sent, *self._suspects, *self._waiting]
+
+
+def _all_or_error(answers: Sequence[bytes | SigningError]) -> list[bytes]:
+    signatures: list[bytes] = []
+    for answer in answers:
+        if isinstance(answer, SigningError):
+            raise answer
+        signatures.append(answer)
+    return signatures
 
 
 async def ping(path: Path, timeout_s: float) -> bool:

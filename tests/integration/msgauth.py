@@ -31,7 +31,7 @@ class MsgAuth:
             return list(pool.map(self._judge, contents))
 
     def _judge(self, content: bytes) -> list[str]:
-        command = [find("chroot", "coreutils"), self.root, "/dkim-verify"]
+        command = [find("chroot", "coreutils"), str(self.root), "/dkim-verify"]
         done = subprocess.run(
             command, input=content, capture_output=True, timeout=_SECONDS, check=False, env={"GODEBUG": "netdns=go"}
         )

@@ -186,7 +186,9 @@ def postfix(
         services.append(listener.service(chain_file))
     (config / "master.cf").write_text("".join(services) + _MASTER)
     with log.open("wb") as file:
-        made = subprocess.run([command, "-c", config, "check"], stdin=subprocess.DEVNULL, stdout=file, stderr=file, check=False)
+        made = subprocess.run(
+            [command, "-c", str(config), "check"], stdin=subprocess.DEVNULL, stdout=file, stderr=file, check=False
+        )
     if made.returncode:
         pytest.fail(f"postfix check ended with status {made.returncode}: {tail(log)}", pytrace=False)
     # "postfix start-fg" would put a shell between us and the master, which then is no child of ours
@@ -205,5 +207,5 @@ def _make_folders(home: Path) -> None:
 
 def _daemons(config: Path) -> str:
     """Where this system has Postfix's daemons."""
-    command = [find("postconf", "postfix"), "-c", config, "-h", "daemon_directory"]
+    command = [find("postconf", "postfix"), "-c", str(config), "-h", "daemon_directory"]
     return subprocess.run(command, capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL).stdout.strip()

@@ -103,7 +103,8 @@ def own_network() -> str:
 async def eventually(holds: Callable[[], bool], what: Callable[[], str], within_s: float = 20.0) -> None:
     """Wait for something a server does in its own time; fails with `what` where it takes too long."""
     with trio.move_on_after(within_s):
-        while not holds():
+        while True:
+            if holds():
+                return
             await trio.sleep(_POLL_S)
-        return
     pytest.fail(f"not within {within_s:g} s: {what()}", pytrace=False)

@@ -13,18 +13,16 @@ import trio
 from prometheus_client import CollectorRegistry
 
 from sender.assembly import Surroundings, engine, expander
-from sender.backlog import Held
 from sender.content.key import load_all
 from sender.content.token import TokenKeys
 from sender.metrics import Metrics
-from sender.model import Pipelining, TlsPolicy, Transaction
+from sender.model import Pipelining, Result, TlsPolicy, Transaction
 from sender.net.signing import LocalSigner
-from sender.preparation import Preparer, Unusable
 from sender.queue.base import CampaignStatus, RowBatch
 from sender.queue.memory import MemoryQueue
 from sender.record import Attempt
 from sender.settings import Settings, load
-from sender.smtp.client import Client, ClientOptions
+from sender.smtp.client import Client
 from tests.integration import postfix
 from tests.integration.messages import Mailing
 from tests.integration.world import SELECTORS, SENDERS, Site
@@ -82,7 +80,7 @@ connections_per_minute = 6000
 class Report:
     """What an engine did."""
 
-    transactions: dict[str, Transaction] = field(default_factory=dict)  # by recipient, as the sessions got them
+    transactions: dict[str, Transaction] = field(default_factory=dict)  # by recipient, as the connections got them
     attempts: list[Attempt] = field(default_factory=list)
     statuses: list[CampaignStatus] = field(default_factory=list)
     writes: Counter[str] = field(default_factory=Counter)  # "grouped", "chained" or "other": see `_kind_of_write`
@@ -151,21 +149,18 @@ async def _submit(queue: MemoryQueue, mailings: Sequence[Mailing]) -> None:
 
 
 def _observe(report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Note what the preparer hands to the sessions, and how each connection writes it; both work as ever."""
-
-    class ObservedPreparer(Preparer):
-        async def prepare(self, batch: Sequence[Held]) -> tuple[list[Transaction], list[Unusable]]:
-            transactions, unusable = await super().prepare(batch)
-            report.transactions.update({transaction.rcpt: transaction for transaction in transactions})
-            return transactions, unusable
+    """Note what each connection is given to send and how it writes that; it works as ever."""
 
     class ObservedClient(Client):
+        def send(self, transaction: Transaction) -> Result | None:
+            report.transactions[transaction.rcpt] = transaction
+            return super().send(transaction)
+
         def data_to_send(self) -> bytes:
             data = super().data_to_send()
             report.writes[_kind_of_write(data)] += 1
             return data
 
-    monkeypatch.setattr("sender.assembly.Preparer", ObservedPreparer)
     monkeypatch.setattr("sender.net.opening.Client", ObservedClient)
 
 

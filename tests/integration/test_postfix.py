@@ -3,7 +3,7 @@
 import smtplib
 import ssl
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from email import message_from_bytes
 from email.policy import SMTPUTF8
 from pathlib import Path
@@ -18,7 +18,7 @@ from tests.integration.opendkim import Finding, findings
 from tests.integration.postfix import Received
 from tests.integration.programs import eventually
 from tests.integration.sending import Report, deliver, write_config
-from tests.integration.world import SENDERS, Site
+from tests.integration.world import Site
 
 pytestmark = pytest.mark.integration
 
@@ -37,8 +37,13 @@ async def _send(
     received = site.postfix.take()
     by_recipient = {message.rcpt: message for message in received}
     assert len(by_recipient) == len(received) == wanted, "one message a recipient, no more"
-    commands: Counter[str] = sum(map(Counter, site.postfix.conversations(site.source, since)), Counter())
-    return report, by_recipient, commands
+    await eventually(lambda: _commands(site, since)["mail"] >= wanted, lambda: f"logged: {_commands(site, since)}")
+    return report, by_recipient, _commands(site, since)
+
+
+def _commands(site: Site, since: int) -> Counter[str]:
+    """What Postfix counted of the connections that have ended, all together."""
+    return sum(map(Counter, site.postfix.conversations(site.source, since)), Counter())
 
 
 def _check(report: Report, mails: Sequence[Mailing], received: dict[str, Received]) -> None:
@@ -78,7 +83,7 @@ async def test_two_hundred_arrive_byte_for_byte_and_both_judges_find_their_signa
     assert verdicts == [[_VALID.format(domain)] * len(_ALGORITHMS) for domain in domains]
 
 
-def _check_meaning(mailing: Mailing, row: dict[str, str], content: bytes) -> None:
+def _check_meaning(mailing: Mailing, row: Mapping[str, str], content: bytes) -> None:
     """What was asked for is what a reader gets, as the standard library reads it."""
     if mailing.raw_body:
         assert content.endswith(b"\r\n\r\n" + mailing.raw_body)

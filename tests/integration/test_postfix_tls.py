@@ -46,8 +46,8 @@ async def test_mail_waits_where_encryption_is_not_what_was_asked_for(
 ) -> None:
     report, conversations = await _send_one(site, tmp_path, monkeypatch, receiver, tls)
     (attempt,) = report.attempts
-    assert (attempt.outcome.verdict, attempt.outcome.category) == (Verdict.DEFERRED, Category.NETWORK)
-    assert attempt.step is step
+    assert (attempt.outcome.verdict, attempt.outcome.category) == (Verdict.DEFERRED, Category.PROTOCOL)
+    assert (attempt.outcome.rule, attempt.step) == ("no-tls", step)
     assert attempt.why.startswith(why)
     assert isinstance(attempt.next, Later)
     assert report.statuses[0].deferrals == {"postfix": 1}

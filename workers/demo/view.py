@@ -98,7 +98,7 @@ def by_receiver(status: CampaignStatus, stats: Mapping[str, Any]) -> Table:
     """Ours on the left; on the right what they accepted, signatures they verified, their TLS connections."""
     ours = _ours(status)
     theirs = _theirs(stats, set(ours))
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("receiver")
     for title in ("delivered", "rejected", "other", "deferred"):
         table.add_column(title, justify="right")
@@ -135,7 +135,7 @@ def _row(receiver: str) -> str:
 
 def summarise(console: Console, sums: Totals, seconds: float, metrics: str) -> None:
     """The end: does every sum agree?"""
-    table = Table(title="every recipient in exactly one final state", show_header=False)
+    table = Table(title="every recipient in exactly one final state", title_justify="left", show_header=False)
     table.add_column(justify="left")
     table.add_column(justify="right")
     table.add_row("recipients submitted", f"{sums.submitted:,}")
