@@ -8,7 +8,6 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
-from itertools import islice
 from random import Random
 from typing import Any
 
@@ -22,7 +21,8 @@ from sender.content.spec import dump, parse
 from sender.content.token import TokenKeys
 from sender.metrics import Metrics
 from sender.net.signing import LocalSigner
-from sender.queue.base import BATCH_ROWS, CampaignStatus, Queue, RowBatch
+from sender.queue.base import CampaignStatus, Queue
+from sender.queue.inbox import cut
 from sender.queue.memory import MemoryQueue
 from sender.settings import Settings
 
@@ -43,12 +43,11 @@ class Outbox:
         """
         checked = self._campaigns.check(campaign, dump(parse(spec, file=campaign)))
         await self._queue.announce(campaign, dump(checked))
-        rows, number = iter(recipients), 0
-        while some := list(islice(rows, BATCH_ROWS)):
-            batch = RowBatch(number=number, rows=b"\n".join(msgspec.json.encode(row) for row in some))
+        batches = 0
+        for batch in cut(msgspec.json.encode(row) for row in recipients):
             await self._queue.add_rows(campaign, [batch])
-            number += 1
-        await self._queue.close_rows(campaign, number)
+            batches += 1
+        await self._queue.close_rows(campaign, batches)
 
     async def status(self, campaign: str) -> CampaignStatus | None:
         """Where the campaign stands; None before it was taken up."""

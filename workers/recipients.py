@@ -12,8 +12,8 @@ from typing import BinaryIO
 import msgspec
 
 from sender.errors import ConfigError
-from sender.queue.base import BATCH_ROWS, RowBatch
-from sender.queue.inbox import MAX_ROWS
+from sender.queue.base import RowBatch
+from sender.queue.inbox import cut
 
 _ADDRESS_COLUMNS = ("to", "email", "e-mail", "address")  # the first of these in the header holds the address
 _LINE_MAX = 1_000_000
@@ -38,15 +38,7 @@ class Recipients:
 
     def batches(self) -> Iterator[RowBatch]:
         """Batches as large as the inbox takes them, numbered from 0: up to 1,000 rows, fewer where rows are long."""
-        number, octets, some = 0, 0, list[bytes]()
-        for row in self._json_rows() if self.columns is None else self._csv_rows(self.columns):
-            if len(some) == BATCH_ROWS or octets + len(row) + 1 > MAX_ROWS:
-                yield RowBatch(number=number, rows=b"\n".join(some))
-                number, octets, some = number + 1, 0, []
-            some.append(row)
-            octets += len(row) + 1
-        if some:
-            yield RowBatch(number=number, rows=b"\n".join(some))
+        return cut(self._json_rows() if self.columns is None else self._csv_rows(self.columns))
 
     def _line(self) -> bytes:
         line = self._stream.readline(_LINE_MAX)

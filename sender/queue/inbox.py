@@ -8,7 +8,7 @@ import json
 import re
 import zlib
 from base64 import b64encode
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from sender.queue.base import BATCH_ROWS, Announcement, Inflow, Refusal, RowBatch
@@ -28,6 +28,19 @@ class End:
 
     entry: str
     batches: int
+
+
+def cut(rows: Iterable[bytes]) -> Iterator[RowBatch]:
+    """Rows, a line of JSON each, as numbered batches as large as the inbox takes them; the same rows give the same batches."""
+    number, some, octets = 0, list[bytes](), 0
+    for row in rows:
+        if len(some) == BATCH_ROWS or octets + len(row) + 1 > MAX_ROWS:
+            yield RowBatch(number=number, rows=b"\n".join(some))
+            number, some, octets = number + 1, [], 0
+        some.append(row)
+        octets += len(row) + 1
+    if some:
+        yield RowBatch(number=number, rows=b"\n".join(some))
 
 
 def campaign_id(text: str) -> str:
