@@ -6,13 +6,12 @@ Real time passes here, so nothing waits a fixed while: `eventually` asks again u
 import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
-from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,44 +26,205 @@ from workers.emulator.people import addresses
 from workers.emulator.process import RECORD_FILE
 from workers.emulator.world import WorldOptions, build
 
-PARTITIONS = 4  # as the demo's configuration has it
-ASKED_EVERY_S = 0.05
-DRAIN_S = 15.0  # likewise
-BOUND_S = DRAIN_S + 5 + 2 * 3 + 5  # what the supervisor allows its three groups, and the server for writing its data out
+DRAIN_S = 15.0  # as the demo's configuration has it
+BOUND_S = DRAIN_S + 5 + 2 * 3 + 5  # what the supervisor gives its three groups, and Valkey to write its data out
 
-_MARK = "PENSTOCK_SCENARIO"  # in the environment of everything a scenario starts
+_PARTITIONS = 4  # likewise
+_ASKED_EVERY_S = 0.05
 
 
 async def eventually(what: str, check: Callable[[], Awaitable[object]], seconds: float = 60.0) -> None:
     """Ask until the answer is true; AssertionError names what did not come."""
     with trio.move_on_after(seconds):
         while not await check():
-            await trio.sleep(ASKED_EVERY_S)
+            await trio.sleep(_ASKED_EVERY_S)
         return
     raise AssertionError(f"not within {seconds:.0f} s: {what}")
 
 
 def free_ports(count: int) -> int:
     """The first of so many neighbouring ports of the loopback that are free now."""
-    for first in range(21_000 + os.getpid() % 500 * 20, 32_000, count):
-        with trio_free_sockets(range(first, first + count)) as free:
-            if free:
-                return first
+    for first in range(20_000 + os.getpid() % 400 * 20, 32_000, count):
+        if not any(_is_taken(port) for port in range(first, first + count)):
+            return first
     raise AssertionError("no free ports")
 
 
-class trio_free_sockets:  # noqa: N801
-    pass
+def _is_taken(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-@dataclass(slots=True)
-class Fleet:
-    """One run of `penstock run`."""
+def processes_of(directory: Path) -> dict[int, str]:
+    """The processes that were started with or for this directory, by number."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            words = _octets(entry / "cmdline")
+            if str(directory).encode() in words + _octets(entry / "environ") and not _is_dead(entry):
+                found[int(entry.name)] = words.replace(b"\0", b" ").decode(errors="replace")
+    return found
 
-    process: trio.Process
-    log: Path
 
-    def lines(self) -> list[dict[str, Any]]:
-        """What the fleet has logged so far."""
-        text = self.log.read_text(encoding="utf-8", errors="replace")
-        return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+def _octets(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:  # gone, or not ours to read
+        return b""
+
+
+def _is_dead(entry: Path) -> bool:
+    return b"State:\tZ" in _octets(entry / "status")
+
+
+@dataclass(slots=True, kw_only=True)
+class Stage:
+    """One scenario's world."""
+
+    directory: Path
+    config: Path
+    emulator: scene.Emulator
+    starts: int = 0
+    _queue: Queue | None = None
+    submitted: defaultdict[str, Counter[str]] = field(
+        default_factory=lambda: defaultdict(Counter)
+    )  # by campaign: recipients as they were written
+
+    @property
+    def socket(self) -> Path:
+        return self.directory / "state" / "valkey" / "valkey.sock"
+
+    @asynccontextmanager
+    async def fleet(self) -> AsyncIterator[trio.Process]:
+        """`penstock run`, ended in order at the end of the block unless the test has ended it."""
+        self.starts += 1
+        async with scene.fleet(self.config, self.log) as process:
+            await eventually("Valkey answers", self._answers)
+            self._queue = await open_queue(f"unix://{self.socket}", partitions=_PARTITIONS)
+            try:
+                yield process
+            finally:
+                await self._queue.aclose()
+                self._queue = None
+
+    @property
+    def queue(self) -> Queue:
+        """The fleet's queue, while the fleet runs."""
+        assert self._queue is not None
+        return self._queue
+
+    @property
+    def log(self) -> Path:
+        """What the fleet that was started last has logged."""
+        return self.directory / f"fleet-{self.starts}.log"
+
+    def logged(self, event: str) -> list[dict[str, Any]]:
+        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
+        return [line for text in lines if text.startswith("{") and (line := json.loads(text))["event"] == event]
+
+    def pid(self, child: str) -> int:
+        """The process number of this child of the fleet, the newest."""
+        return int([line["pid"] for line in self.logged("child started") if line["child"] == child][-1])
+
+    async def penstock(self, *arguments: str) -> str:
+        """The output of a command of ours; AssertionError where it fails."""
+        command = [sys.executable, "-m", "workers.cli", *arguments, "--config", str(self.config)]
+        done = await trio.run_process(command, capture_stdout=True, capture_stderr=True, check=False)
+        assert done.returncode == 0, done.stderr.decode()
+        return done.stdout.decode()
+
+    async def redis_cli(self, *arguments: str, stdin: bytes = b"") -> str:
+        """What Redis's own command line answers."""
+        program = shutil.which("valkey-cli") or shutil.which("redis-cli")
+        assert program, "install redis-tools: tests/setup-debian.sh does"
+        done = await trio.run_process([program, "-s", str(self.socket), *arguments], capture_stdout=True, stdin=stdin)
+        return done.stdout.decode().strip()
+
+    async def submit(self, campaign: str, recipients: Iterable[str]) -> str:
+        """`penstock submit`, with a list of these addresses."""
+        rows, toml = self.directory / f"{campaign}.csv", self.directory / f"{campaign}.toml"
+        addresses = list(recipients)
+        rows.write_text("email,name\n" + "".join(f"{address},Reader\n" for address in addresses))
+        toml.write_text('from = "Shop <news@shop.example>"\nsubject = "Hello {{ name }}"\ntext = "Spring, {{ name }}."\n')
+        self.submitted[campaign] = Counter(addresses)
+        return await self.penstock("submit", str(toml), str(rows))
+
+    async def status(self, campaign: str) -> CampaignStatus | None:
+        found = await self.queue.status([campaign])
+        return found[0] if found else None
+
+    async def delivered(self, campaign: str) -> int:
+        status = await self.status(campaign)
+        return sum(count for (_, state), count in status.final.items() if state is State.DELIVERED) if status else 0
+
+    def copies(self) -> Counter[str]:
+        """How often each recipient's receiver took a message: their own record, which outlives everything of ours."""
+        copies: Counter[str] = Counter()
+        record = self.directory / RECORD_FILE
+        for line in record.read_text().splitlines() if record.exists() else []:
+            copies.update(json.loads(line).get("recipients", ()))
+        return copies
+
+    async def finished(self, campaign: str, seconds: float = 90.0) -> None:
+        """Wait until every recipient of the campaign has its final state."""
+
+        async def check() -> bool:
+            status = await self.status(campaign)
+            return status is not None and status.complete and not status.queued
+
+        await eventually(f"every recipient of {campaign} in a final state", check, seconds)
+
+    async def conserved(self, campaign: str) -> dict[State, int]:
+        """The law: recipients are the sum of the final states, and who we call delivered is in the receivers' record."""
+        status = await self.status(campaign)
+        assert status is not None
+        totals: Counter[State] = Counter()
+        for (_, state), count in status.final.items():
+            totals[state] += count
+        recipients = self.submitted[campaign]
+        assert totals.total() == status.accepted == recipients.total()
+        copies = self.copies()
+        reached = sum(copies[recipient] > 0 for recipient in recipients)
+        assert reached >= totals[State.DELIVERED]
+        return dict(totals)
+
+    async def _answers(self) -> bool:
+        if not self.socket.exists():
+            return False
+        try:
+            stream = await trio.open_unix_socket(str(self.socket))
+        except OSError:
+            return False
+        async with stream:
+            await stream.send_all(b"PING\r\n")
+            return bytes(await stream.receive_some(64)).startswith(b"+PONG")
+
+
+@asynccontextmanager
+async def stage(*, troubles: float = 0.0, settings: Callable[[str], str] = lambda text: text) -> AsyncIterator[Stage]:
+    """The emulated internet and a configuration for it; no fleet runs yet. `settings` may change penstock.toml."""
+    async with AsyncExitStack() as stack:
+        directory = stack.enter_context(scene.stage())
+        config = directory / "config"
+        config.mkdir(mode=0o700)
+        records = scene.make_keys(config)
+        options = {"records": records, "record": True, "troubles": troubles, "greylist_s": 0.2}
+        emulator = await stack.enter_async_context(scene.emulator(directory, options))
+        scene.write_config(config, None, emulator.ready, free_ports(8))
+        penstock = config / "penstock.toml"
+        penstock.write_text(settings(penstock.read_text()))
+        yield Stage(directory=directory, config=config, emulator=emulator)
+
+
+def readers(count: int) -> list[str]:
+    """Different addresses in the proportions of a consumer list."""
+    return list(addresses(build(WorldOptions()), count))
+
+
+def run_in_background(command: list[str], environment: dict[str, str], output: Path) -> subprocess.Popen[bytes]:
+    """A process whose output goes to a file, in a session of its own."""
+    with output.open("wb") as file:
+        return subprocess.Popen(
+            command, env=environment, stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True
+        )
