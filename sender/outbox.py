@@ -64,9 +64,12 @@ class Outbox:
 
 
 @asynccontextmanager
-async def open_outbox(settings: Settings) -> AsyncIterator[Outbox]:
-    """Deliver while the block runs; on the way out open transactions finish, and what was not sent is dropped."""
-    around = Surroundings(clock=time.time, rng=Random(), metrics=Metrics())
+async def open_outbox(settings: Settings, around: Surroundings | None = None) -> AsyncIterator[Outbox]:
+    """Deliver while the block runs; on the way out open transactions finish, and what was not sent is dropped.
+
+    `around` is for who wants to hear of every attempt, or to count in metrics of his own.
+    """
+    around = around or Surroundings(clock=time.time, rng=Random(), metrics=Metrics())
     files = {
         f"{identity.domain}/{key.selector}": (settings.path(key.file), Algorithm(key.algorithm))
         for identity in settings.identities

@@ -7,7 +7,8 @@
    address is tried once more without.
 4. Where every address is lately dead, one of them is tried nevertheless: somebody must find out that it is back.
 
-What comes back when all fail is the receiver's last reply, else the last thing that went wrong.
+What comes back when all fail is the receiver's last reply, else the last thing that went wrong. A forbidden address is
+what comes back only where there was nothing else: a host that is down today is no reason to give its mail up.
 """
 
 from collections.abc import AsyncGenerator
@@ -71,6 +72,7 @@ class _Opening:
     destination: Destination
     options: SessionOptions
     connects: int = 0
+    forbidden: int = 0  # of these connects: refused by ourselves, so that nobody has been asked
     dead: list[tuple[str, str]] = field(default_factory=list)  # host, address: passed over
     failure: Failure | None = None
 
@@ -83,7 +85,7 @@ class _Opening:
                     return session
                 if self.connects >= _MAX_CONNECTS or self._is_hopeless():
                     break
-        if self.connects == 0 and self.dead and (session := await self._attempt(*self.dead[0])) is not None:
+        if self.connects == self.forbidden and self.dead and (session := await self._attempt(*self.dead[0])) is not None:
             return session
         return self.failure or Failure(step=Step.CONNECT, kind=TransportKind.UNREACHABLE, error="no address to try")
 
@@ -125,7 +127,8 @@ class _Opening:
         return self.failure is not None and self.failure.kind is TransportKind.RESOURCES
 
     def _note(self, failure: Failure) -> None:
-        if failure.reply is not None or self.failure is None or self.failure.reply is None:
+        self.forbidden += failure.kind is TransportKind.FORBIDDEN
+        if self.failure is None or _weight(failure) >= _weight(self.failure):
             self.failure = failure
 
     async def _connect(self, host: str, address: str, policy: TlsPolicy) -> Session | Failure:
@@ -191,6 +194,13 @@ def _no_tls(peer: Peer, step: Step, reply: Reply) -> Failure:
         host=peer.host,
         address=peer.address,
     )
+
+
+def _weight(failure: Failure) -> int:
+    """How much a failure says: words of the receiver most, an address of ours to refuse least."""
+    if failure.reply is not None:
+        return 2
+    return 0 if failure.kind is TransportKind.FORBIDDEN else 1
 
 
 def _is_tls_trouble(failure: Failure) -> bool:

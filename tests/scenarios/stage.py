@@ -35,11 +35,10 @@ _ASKED_EVERY_S = 0.05
 
 async def eventually(what: str, check: Callable[[], Awaitable[object]], seconds: float = 60.0) -> None:
     """Ask until the answer is true; AssertionError names what did not come."""
-    with trio.move_on_after(seconds):
-        while not await check():
-            await trio.sleep(_ASKED_EVERY_S)
-        return
-    raise AssertionError(f"not within {seconds:.0f} s: {what}")
+    deadline = trio.current_time() + seconds
+    while not await check():
+        assert trio.current_time() < deadline, f"not within {seconds:.0f} s: {what}"
+        await trio.sleep(_ASKED_EVERY_S)
 
 
 def free_ports(count: int) -> int:
@@ -87,9 +86,8 @@ class Stage:
     emulator: scene.Emulator
     starts: int = 0
     _queue: Queue | None = None
-    submitted: defaultdict[str, Counter[str]] = field(
-        default_factory=lambda: defaultdict(Counter)
-    )  # by campaign: recipients as they were written
+    # by campaign: recipients as they were written
+    submitted: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
 
     @property
     def socket(self) -> Path:

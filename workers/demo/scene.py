@@ -6,8 +6,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -127,13 +127,13 @@ async def emulator(directory: Path, options: dict[str, Any]) -> AsyncIterator[Em
     ]
     process = await trio.lowlevel.open_process(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
     try:
-        lines = _json_lines(process)
-        with trio.fail_after(_READY_S):
-            try:
-                ready = await anext(lines)
-            except StopAsyncIteration:
-                raise SenderError("the emulated internet did not start") from None
-        yield Emulator(process, ready, lines)
+        async with aclosing(_json_lines(process)) as lines:
+            with trio.fail_after(_READY_S):
+                try:
+                    ready = await anext(lines)
+                except StopAsyncIteration:
+                    raise SenderError("the emulated internet did not start") from None
+            yield Emulator(process, ready, lines)
     finally:
         await _end(process)
 
@@ -164,9 +164,11 @@ async def _end(process: trio.Process) -> None:
         if process.poll() is None:
             process.kill()
             await process.wait()
+        if process.stdout is not None:
+            await process.stdout.aclose()
 
 
-async def _json_lines(process: trio.Process) -> AsyncIterator[dict[str, Any]]:
+async def _json_lines(process: trio.Process) -> AsyncGenerator[dict[str, Any], None]:
     assert process.stdout is not None
     buffer = b""
     async for data in process.stdout:
