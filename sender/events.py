@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import msgspec
 
 VERSION = 1
+NOT_DUE = 0.0  # to be passed as it is: a float is left out of the JSON where it is the default itself, not where it equals it
 
 
 class Event(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
@@ -32,7 +33,7 @@ class Event(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     category: str = ""
     scope: str = ""
     rule: str = ""
-    due: float = 0.0  # when a deferred envelope is tried again, Unix seconds
+    due: float = NOT_DUE  # when a deferred envelope is tried again, Unix seconds
     why: str = ""  # where there is no reply: the reason in words
 
     def encode(self) -> bytes:

@@ -9,7 +9,7 @@ from random import Random
 from typing import Protocol
 
 from sender.backlog import Held
-from sender.events import Event
+from sender.events import NOT_DUE, Event
 from sender.model import LaneId, Outcome, Reply, State, Step, Verdict
 from sender.policy.retry import Final, Later, decide
 from sender.queue.base import Again
@@ -144,6 +144,6 @@ def _event(attempt: Attempt, kind: str) -> bytes:
         category=outcome.category,
         scope=outcome.scope,
         rule=outcome.rule,
-        due=attempt.next.due if isinstance(attempt.next, Later) else 0.0,
+        due=attempt.next.due if isinstance(attempt.next, Later) else NOT_DUE,
         why=attempt.why,
     ).encode()

@@ -137,7 +137,7 @@ class Stage:
         program = shutil.which("valkey-cli") or shutil.which("redis-cli")
         assert program, "install redis-tools: tests/setup-debian.sh does"
         done = await trio.run_process([program, "-s", str(self.socket), *arguments], capture_stdout=True, stdin=stdin)
-        return done.stdout.decode().strip()
+        return done.stdout.decode(errors="backslashreplace").strip()
 
     async def submit(self, campaign: str, recipients: Iterable[str]) -> str:
         """`penstock submit`, with a list of these addresses."""
@@ -186,6 +186,22 @@ class Stage:
         reached = sum(copies[recipient] > 0 for recipient in recipients)
         assert reached >= totals[State.DELIVERED]
         return dict(totals)
+
+    async def told_delivered(self) -> dict[str, float]:
+        """When each recipient's delivery was recorded, Unix seconds."""
+        cursor, found = "", dict[str, float]()
+        while True:
+            cursor, lines = await self.queue.events(cursor, 5_000)
+            if not lines:
+                return found
+            events = map(json.loads, lines)
+            found.update((event["to"], event["at"]) for event in events if event["type"] == "delivered")
+
+    def fleet_processes(self) -> dict[int, str]:
+        """What runs of the fleets of this stage."""
+        marks = ("workers.cli run", "valkey-server")
+        found = processes_of(self.directory).items()
+        return {number: words for number, words in found if any(mark in words for mark in marks)}
 
     async def _answers(self) -> bool:
         if not self.socket.exists():

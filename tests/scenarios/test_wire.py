@@ -20,7 +20,7 @@ async def events(play: Stage) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines]
 
 
-async def test_a_campaign_from_redis_cli_alone_is_delivered(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_a_campaign_from_redis_cli_alone_is_delivered() -> None:
     async with stage() as play, play.fleet():
         await play.redis_cli("XADD", INBOX, "*", "hello", "world")
         await play.redis_cli("XADD", INBOX, "*", "v", "1", "id", "bad", "spec", '{"from": "nobody", "colour": "red"}')
@@ -79,6 +79,5 @@ async def test_hostile_entries_stop_nothing() -> None:
             return await play.delivered("spring") == 1
 
         await eventually("Ann's message", delivered, 30)
-        letters = json.loads(await play.redis_cli("--json", "XRANGE", "penstock:{inbox}:dead", "-", "+"))
-        assert len(letters) == len(bombs) + 3
+        assert int(await play.redis_cli("XLEN", "penstock:{inbox}:dead")) == len(bombs) + 3
         assert play.logged("child ended") == []

@@ -23,6 +23,7 @@ from workers.demo.mailing import DOMAIN
 _READY_S = 60.0
 _STOP_S = 45.0
 _SOURCES = 4
+_TEMP_PATH_MAX = 50  # characters of the system's temporary directory: below it a unix socket's path may have 100
 
 # Sources stand on loopback addresses of their own, so that the receivers see four senders and judge each by itself.
 _PENSTOCK = """\
@@ -109,7 +110,8 @@ class Scene:
 @contextmanager
 def stage() -> Iterator[Path]:
     """A private temporary directory, gone afterwards. Its path is short: a unix socket's may not exceed 107 octets."""
-    directory = Path(tempfile.mkdtemp(prefix="penstock-"))
+    place = tempfile.gettempdir()
+    directory = Path(tempfile.mkdtemp(prefix="penstock-", dir=place if len(place) <= _TEMP_PATH_MAX else "/tmp"))  # noqa: S108
     try:
         yield directory
     finally:

@@ -1,0 +1,156 @@
+"""Where a domain may lead us, and where not: hostile MX and address records, met by the whole engine."""
+
+from pathlib import Path
+
+import pytest
+import trio
+
+from sender.model import State
+from sender.net.addresses import Targets
+from tests.rows.town import ADDRESS, DOMAIN, Town, connections, town
+from workers.emulator.zone import Zone
+
+INWARD = ["127.0.0.1", "127.77.201.1", "0.0.0.0", "10.0.0.1", "169.254.169.254", "172.16.0.1", "192.168.1.1", "100.64.0.1"]
+
+
+def lead_to(zone: Zone, domain: str, *addresses: str) -> None:
+    zone.add(domain, "MX", f"10 mx.{domain}.")
+    for address in addresses:
+        zone.add(f"mx.{domain}", "A", address)
+
+
+@pytest.mark.row("S10")
+async def test_an_mx_that_points_inward_is_rejected_and_nothing_is_connected_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with town(tmp_path) as here:
+        for number, address in enumerate(INWARD):
+            lead_to(here.zone, f"evil{number}.example", address)
+        lead_to(here.zone, "many.example", *INWARD)
+        rows = [{"to": f"x@evil{number}.example"} for number in range(len(INWARD))]
+        with connections(monkeypatch) as made:
+            states = await here.post([*rows, {"to": "x@many.example"}, {"to": f"ann@{DOMAIN}"}])
+    assert states == {State.REJECTED: len(INWARD) + 1, State.DELIVERED: 1}
+    assert sorted(here.rules) == ["accepted", *["forbidden-address"] * (len(INWARD) + 1)]
+    assert set(made) == {ADDRESS}
+    whys = {attempt.why for attempt in here.attempts if attempt.outcome.rule == "forbidden-address"}
+    assert "169.254.169.254 is forbidden: link-local" in whys
+
+
+@pytest.mark.row("S10")
+async def test_the_allow_list_opens_what_it_names_and_nothing_beside_it(tmp_path: Path) -> None:
+    async with town(tmp_path, allow=[]) as here:
+        assert await here.post([{"to": f"ann@{DOMAIN}"}]) == {State.REJECTED: 1}
+        assert here.mx.connections == 0
+
+
+@pytest.mark.row("S10")
+async def test_a_forbidden_backup_does_not_cost_the_mail_of_a_host_that_is_down(tmp_path: Path) -> None:
+    """Some domains name 127.0.0.1 as their last MX: while the first one is away, the mail waits."""
+    async with town(tmp_path, "connect-close", "none") as here:
+        here.zone.add(DOMAIN, "MX", "90 trap.example.")
+        here.zone.add("trap.example", "A", "127.0.0.1")
+        assert await here.post([{"to": f"ann@{DOMAIN}"}]) == {State.DELIVERED: 1}
+        assert here.mx.connections == 2
+    assert here.rules == ["unreachable", "accepted"]
+
+
+@pytest.mark.row("S11")
+async def test_a_name_that_changes_after_the_check_leads_nowhere_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every look at an address makes the name mean the metadata service: the connection goes to what was looked at."""
+    judge = Targets.refusal
+    async with town(tmp_path) as here:
+
+        def rebind(self: Targets, address: str) -> str | None:
+            here.zone.remove("mx.town.example")
+            here.zone.add("mx.town.example", "A", "169.254.169.254", ttl_s=0)
+            return judge(self, address)
+
+        monkeypatch.setattr(Targets, "refusal", rebind)
+        with connections(monkeypatch) as made:
+            states = await here.post([{"to": f"ann@{DOMAIN}"}])
+    assert states == {State.DELIVERED: 1}
+    assert made == [ADDRESS]
+
+
+def hostile_records(here: Town) -> None:
+    zone = here.zone
+    zone.add("null.example", "MX", "0 .")
+    zone.add("bare.example", "A", ADDRESS)  # no MX: the domain itself is the host
+    for number in range(500):
+        zone.add("crowd.example", "MX", f"10 h{number}.crowd.example.")
+        zone.add(f"h{number}.crowd.example", "A", f"127.77.200.{100 + number % 100}")  # nobody listens there
+    zone.add("mixed.example", "MX", "5 loop.example.")
+    zone.add("mixed.example", "MX", "6 192.0.2.1.")
+    zone.add("mixed.example", "MX", "7 mx.town.example.")
+    zone.add("loop.example", "CNAME", "pool.example.")
+    zone.add("pool.example", "CNAME", "loop.example.")
+    zone.add("literal.example", "MX", "10 192.0.2.1.")
+
+
+@pytest.mark.row("S12")
+async def test_curious_mx_records_end_or_deliver_within_five_connections(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    domains = ["null", "bare", "crowd", "mixed", "literal", "loop"]
+    async with town(tmp_path, more='give_up = "3s"') as here:
+        hostile_records(here)
+        with connections(monkeypatch) as made:
+            await here.post([{"to": f"ann@{domain}.example"} for domain in domains])
+    first = {attempt.held.envelope.domain: attempt for attempt in reversed(here.attempts)}
+    assert sorted(copy.rcpt for copy in here.mx.copies) == ["ann@bare.example", "ann@mixed.example"]
+    assert "null.example" not in first, "the expander ends it: no lane ever sees it"
+    assert first["crowd.example"].outcome.rule == "unreachable"
+    tried = [attempt for attempt in here.attempts if attempt.held.envelope.domain == "crowd.example"]
+    assert sum(address != ADDRESS for address in made) <= 5 * len(tried)
+    assert first["loop.example"].outcome.rule == "dns-later"
+    assert first["literal.example"].outcome.rule in ("no-such-domain", "dns-later")
+    assert "192.0.2.1" not in made
+
+
+@pytest.mark.row("S12")
+async def test_a_null_mx_is_rejected_at_once_and_without_a_connection(tmp_path: Path) -> None:
+    async with town(tmp_path) as here:
+        here.zone.add("null.example", "MX", "0 .")
+        assert await here.post([{"to": "ann@null.example"}]) == {State.REJECTED: 1}
+        assert (here.attempts, here.mx.connections) == ([], 0)
+
+
+@pytest.mark.row("S13")
+@pytest.mark.parametrize(
+    "to",
+    [
+        "ann@[127.0.0.1]",
+        "ann@[IPv6:::1]",
+        "ann@127.0.0.1",
+        f"ann@{DOMAIN}:25",
+        f"ann%{DOMAIN}@relay.example",
+        f"relay!ann@{DOMAIN}",
+        f"@relay.example:ann@{DOMAIN}",
+        f"ann@localhost@{DOMAIN}",
+        f"ann@{DOMAIN}\r\nRCPT TO:<eve@{DOMAIN}>",
+    ],
+)
+async def test_routes_literals_and_ports_are_invalid_recipients(to: str, tmp_path: Path) -> None:
+    async with town(tmp_path) as here:
+        assert await here.post([{"to": to}, {"to": f"bob@{DOMAIN}"}]) == {State.INVALID: 1, State.DELIVERED: 1}
+        assert [copy.rcpt for copy in here.mx.copies] == [f"bob@{DOMAIN}"]
+
+
+@pytest.mark.row("F35")
+async def test_one_host_that_is_closed_and_one_that_is_silent_hold_up_nobody_else(tmp_path: Path) -> None:
+    """Only two sessions are allowed to the whole process, and a dead receiver must give them back."""
+    more = '[timeouts]\ngreeting = "200ms"\n[delivery]\nsessions = 2'
+    async with town(tmp_path, more=more) as here:
+        silent = trio.socket.socket()
+        await silent.bind(("127.77.200.9", here.mx.address[1]))
+        silent.listen(50)  # it accepts, and never greets
+        lead_to(here.zone, "silent.example", "127.77.200.9", ADDRESS)
+        lead_to(here.zone, "closed.example", "127.77.200.8", ADDRESS)
+        rows = [{"to": f"r{n}@{domain}.example"} for n in range(5) for domain in ("silent", "closed", "reader")]
+        states = await here.post(rows)
+        silent.close()
+    assert states == {State.DELIVERED: 15}
+    assert len(here.mx.copies) == 15

@@ -1,0 +1,102 @@
+"""A fleet that is stopped, or killed in part, under load: nobody is lost, and only who was in doubt may get two copies."""
+
+import os
+import signal
+import time
+
+import pytest
+import trio
+
+from sender.model import State
+from tests.scenarios.stage import BOUND_S, Stage, eventually, readers, stage
+
+pytestmark = pytest.mark.integration
+
+RECIPIENTS = 4_000
+UNDER_LOAD = 200  # delivered: from here on every part of the fleet is at work
+
+
+async def under_load(play: Stage, campaign: str = "spring") -> None:
+    """Submit, and wait until delivery is in full swing."""
+    await play.submit(campaign, readers(RECIPIENTS))
+
+    async def check() -> bool:
+        return await play.delivered(campaign) >= UNDER_LOAD
+
+    await eventually("the first deliveries", check)
+
+
+async def doubled(play: Stage, stopped_at: float) -> set[str]:
+    """Who got two copies; none of them had been recorded as delivered before the stop."""
+    copies = play.copies()
+    twice = {recipient for recipient, count in copies.items() if count > 1}
+    recorded = await play.told_delivered()
+    assert [recipient for recipient in twice if recorded.get(recipient, 0) < stopped_at] == []
+    assert max(copies.values()) <= 2
+    return twice
+
+
+async def test_sigterm_under_load_loses_nothing_and_doubles_nothing() -> None:
+    async with stage() as play:
+        async with play.fleet() as fleet:
+            await under_load(play)
+            began = trio.current_time()
+            fleet.send_signal(signal.SIGTERM)
+            with trio.fail_after(BOUND_S):
+                assert await fleet.wait() == 0
+            seconds = trio.current_time() - began
+            assert play.logged("child killed") == []
+            assert play.logged("drained")
+            assert play.fleet_processes() == {}
+        assert sum(play.copies().values()) < RECIPIENTS, "too fast: everything was delivered before the stop"
+        async with play.fleet():
+            await play.finished("spring")
+            assert play.logged("reclaimed") == [], "a fleet that ends in order leaves nothing leased"
+            assert await play.conserved("spring") == {State.DELIVERED: RECIPIENTS}
+            assert set(play.copies().values()) == {1}
+    assert seconds < BOUND_S
+
+
+async def test_sigterm_twice_stops_at_once_and_loses_nothing() -> None:
+    async with stage() as play:
+        async with play.fleet() as fleet:
+            await under_load(play)
+            fleet.send_signal(signal.SIGTERM)
+            fleet.send_signal(signal.SIGTERM)
+            stopped_at = time.time()
+            with trio.fail_after(10):
+                await fleet.wait()
+            assert play.fleet_processes() == {}
+        async with play.fleet():
+            await play.finished("spring")
+            assert await play.conserved("spring") == {State.DELIVERED: RECIPIENTS}
+            await doubled(play, stopped_at)
+
+
+@pytest.mark.parametrize("child", ["delivery-0", "signer-0", "expander-0", "scheduler-0"])
+async def test_a_killed_child_is_replaced_and_everybody_accounted_for(child: str) -> None:
+    async with stage() as play, play.fleet():
+        await under_load(play)
+        victim = play.pid(child)
+        killed_at = time.time()
+        os.kill(victim, signal.SIGKILL)
+        await play.finished("spring")
+        assert await play.conserved("spring") == {State.DELIVERED: RECIPIENTS}
+        assert [(line["child"], line["how"]) for line in play.logged("child ended")] == [(child, "SIGKILL")]
+        assert play.pid(child) != victim
+        twice = await doubled(play, killed_at)
+        assert not twice or child == "delivery-0"
+
+
+async def test_kill_9_of_everything_loses_nothing() -> None:
+    """The supervisor, its children and the server, all at once; the append-only file may lack the last second."""
+    async with stage() as play:
+        async with play.fleet() as fleet:
+            await under_load(play)
+            for number in (fleet.pid, *play.fleet_processes()):
+                os.kill(number, signal.SIGKILL)
+            await fleet.wait()
+        async with play.fleet():
+            await play.finished("spring")
+            assert await play.conserved("spring") == {State.DELIVERED: RECIPIENTS}
+            assert max(play.copies().values()) <= 2

@@ -1,0 +1,68 @@
+"""What a lane holds for one destination: nothing that goes in is ever out of sight."""
+
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from sender.backlog import Backlog, Held
+from sender.model import Transaction
+from tests.holding import held
+from tests.rig import destination
+
+
+def backlog(count: int) -> Backlog:
+    made = Backlog(destination("big.example"))
+    made.held.extend(held(count))
+    return made
+
+
+def transaction(of: Held) -> Transaction:
+    return Transaction(mail_from="b@shop.example", rcpt=of.envelope.address, content=b"", tag=of)
+
+
+async def test_everything_waiting_is_counted_on_every_stage_of_its_way() -> None:
+    waiting = backlog(10)
+    batch = waiting.batch(4)
+    assert (len(waiting.held), waiting.preparing, waiting.waiting) == (6, 4, 10)
+    waiting.prepared(4, [transaction(one) for one in batch[:3]])
+    assert (waiting.preparing, len(waiting.ready), waiting.waiting) == (0, 3, 9)
+    waiting.ready.popleft()
+    assert waiting.waiting == 8
+
+
+async def test_a_batch_is_no_larger_than_what_there_is() -> None:
+    waiting = backlog(3)
+    assert len(waiting.batch(8)) == 3
+    assert waiting.batch(8) == []
+    assert waiting.preparing == 3
+
+
+async def test_draining_gives_back_ready_ones_first_and_leaves_what_is_being_prepared() -> None:
+    waiting = backlog(10)
+    first = waiting.batch(2)
+    waiting.prepared(2, [transaction(one) for one in first])
+    waiting.batch(3)
+    back = waiting.drain()
+    assert [one.envelope.ordinal for one in back] == [0, 1, 5, 6, 7, 8, 9]
+    assert waiting.waiting == waiting.preparing == 3
+    assert waiting.drain() == []
+
+
+async def test_sessions_that_wait_are_woken_by_what_is_prepared(autojump_clock: trio.testing.MockClock) -> None:
+    waiting = backlog(1)
+    woken = []
+
+    async def wait() -> None:
+        await waiting.wait_changed()
+        woken.append(len(waiting.ready))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wait)
+        nursery.start_soon(wait)
+        await wait_all_tasks_blocked()
+        batch = waiting.batch(1)
+        waiting.prepared(1, [transaction(batch[0])])
+    assert woken == [1, 1]
+
+
+async def test_it_says_in_a_line_what_it_holds() -> None:
+    assert repr(backlog(2)) == "<Backlog 10:mx.big.example: 2 held, 0 ready, 0 sessions>"

@@ -1,0 +1,72 @@
+"""Lanes' wishes in one call: each gets its own leases, none hangs, and the store is asked once for all."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import trio
+from trio.testing import MockClock
+
+from sender.leasing import Leaser
+from sender.model import LaneId, Route
+from sender.queue.base import Lease, LeaseRequest
+from tests.rig import Store, clock, submitted
+
+
+@asynccontextmanager
+async def running(leaser: Leaser) -> AsyncIterator[None]:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(leaser.run)
+        yield
+        nursery.cancel_scope.cancel()
+
+
+def request(number: int, envelopes: int = 10) -> LeaseRequest:
+    route = Route(pool="main", receiver=f"~r{number}.example")
+    return LeaseRequest(lane=LaneId(source="s1", receiver=route.receiver), route=route, owner="host/1", envelopes=envelopes)
+
+
+async def test_wishes_that_come_together_are_one_call(autojump_clock: MockClock) -> None:
+    queue = Store()
+    for number in range(3):
+        await submitted(queue, 20, campaign=f"c{number}", route=request(number).route)
+    leaser = Leaser(queue, clock)
+    got: dict[int, Sequence[Lease]] = {}
+
+    async def ask(number: int) -> None:
+        got[number] = await leaser.lease(request(number))
+
+    async with running(leaser):
+        async with trio.open_nursery() as lanes:
+            for number in range(4):
+                lanes.start_soon(ask, number)
+        assert queue.calls["lease"] == 1
+    assert {number: sum(len(lease.envelopes) for lease in leases) for number, leases in got.items()} == {
+        0: 10,
+        1: 10,
+        2: 10,
+        3: 0,
+    }
+    assert all(lease.lane == request(number).lane for number, leases in got.items() for lease in leases)
+
+
+async def test_while_the_store_is_away_there_are_no_leases_and_nobody_hangs(autojump_clock: MockClock) -> None:
+    queue = Store()
+    await submitted(queue, 20, route=request(0).route)
+    troubles: list[str] = []
+    leaser = Leaser(queue, clock, on_trouble=lambda error: troubles.append(str(error)))
+    async with running(leaser):
+        queue.away = True
+        assert await leaser.lease(request(0)) == []
+        assert troubles == ["the store is away"]
+        queue.away = False
+        assert len(await leaser.lease(request(0))) == 1
+
+
+async def test_a_lane_that_another_owner_holds_gets_none(autojump_clock: MockClock) -> None:
+    queue = Store()
+    await submitted(queue, 40, route=request(0).route)
+    leaser = Leaser(queue, clock)
+    theirs = LeaseRequest(lane=request(0).lane, route=request(0).route, owner="host/2", envelopes=1)
+    assert await queue.lease([theirs], clock())
+    async with running(leaser):
+        assert await leaser.lease(request(0)) == []

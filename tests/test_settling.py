@@ -1,0 +1,112 @@
+"""Settlements in batches: one call for many, none lost while the store is away, and a flush that waits for its own."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import trio
+from trio.testing import MockClock
+
+from sender.errors import BackendError
+from sender.model import State
+from sender.queue.base import Again, Settlement
+from sender.queue.memory import MemoryQueue
+from sender.settling import Settler
+from tests.holding import envelope, lease
+from tests.rig import clock
+
+
+class Ledger(MemoryQueue):
+    """Remembers what it was told, in calls; away for the first `away` of them."""
+
+    def __init__(self, *, away: int = 0, seconds: float = 0.0) -> None:
+        super().__init__()
+        self.told: list[Sequence[Settlement]] = []
+        self._away, self._seconds = away, seconds
+
+    async def settle(self, settlements: Sequence[Settlement], now: float) -> None:
+        await trio.sleep(self._seconds)
+        if self._away:
+            self._away -= 1
+            raise BackendError("the store is away")
+        self.told.append(tuple(settlements))
+
+
+@asynccontextmanager
+async def running(settler: Settler) -> AsyncIterator[None]:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(settler.run)
+        yield
+        nursery.cancel_scope.cancel()
+
+
+async def test_what_comes_together_is_told_together(autojump_clock: MockClock) -> None:
+    queue = Ledger()
+    settler = Settler(queue, clock)
+    first, second = lease(3, number=1), lease(2, number=2)
+    async with running(settler):
+        settler.final(first, 0, State.DELIVERED, b"e0")
+        settler.again(first, Again(position=1, envelope=envelope(1), due=5.0), b"e1")
+        settler.again(second, Again(position=0, envelope=envelope(0), due=0.0))
+        await settler.flush()
+        settler.final(first, 2, State.REJECTED, b"e2")
+        await settler.flush()
+    (one, two), (late,) = queue.told
+    assert (one.lease, one.final, one.events) == ("l1", ((0, State.DELIVERED),), (b"e0", b"e1"))
+    assert [again.position for again in one.again] == [1]
+    assert (two.lease, two.final, two.events, len(two.again)) == ("l2", (), (), 1)
+    assert (late.lease, late.final) == ("l1", ((2, State.REJECTED),))
+
+
+async def test_while_the_store_is_away_nothing_is_dropped_and_nothing_hammers(autojump_clock: MockClock) -> None:
+    queue = Ledger(away=5)
+    troubles: list[str] = []
+    settler = Settler(queue, clock, on_trouble=lambda error: troubles.append(str(error)))
+    leased = lease(2)
+    async with running(settler):
+        settler.final(leased, 0, State.DELIVERED, b"e0")
+        await trio.sleep(2)
+        settler.final(leased, 1, State.DELIVERED, b"e1")
+        await settler.flush()
+        assert 5.0 <= trio.current_time() < 5.5
+    assert troubles == ["the store is away"] * 5
+    assert [settlement.final[0][0] for told in queue.told for settlement in told] == [0, 1]
+
+
+async def test_flush_waits_for_what_was_recorded_and_not_for_what_others_record(autojump_clock: MockClock) -> None:
+    queue = Ledger(seconds=0.5)
+    settler = Settler(queue, clock)
+
+    async def others() -> None:
+        for number in range(10_000):
+            settler.final(lease(1, number=1000 + number), 0, State.DELIVERED, b"e")
+            await trio.sleep(0.05)
+
+    async with running(settler), trio.open_nursery() as nursery:
+        nursery.start_soon(others)
+        await trio.sleep(3)
+        settler.final(lease(1, number=1), 0, State.DELIVERED, b"mine")
+        with trio.fail_after(2):
+            await settler.flush()
+        assert "l1" in {settlement.lease for told in queue.told for settlement in told}
+        nursery.cancel_scope.cancel()
+
+
+async def test_flush_with_nothing_recorded_returns_at_once(autojump_clock: MockClock) -> None:
+    settler = Settler(Ledger(), clock)
+    await settler.flush()
+    assert trio.current_time() == 0
+
+
+async def test_finish_tells_what_a_cancelled_run_left(autojump_clock: MockClock) -> None:
+    """Both what was on its way and what was recorded since; told twice it is settled once."""
+    queue = Ledger(seconds=10.0)
+    settler = Settler(queue, clock)
+    async with running(settler):
+        settler.final(lease(1, number=1), 0, State.DELIVERED, b"e")
+        await trio.sleep(1)
+        settler.final(lease(1, number=2), 0, State.DELIVERED, b"e")
+    assert queue.told == []
+    await settler.finish()
+    assert [settlement.lease for settlement in queue.told[0]] == ["l1", "l2"]
+    await settler.finish()
+    assert len(queue.told) == 1
