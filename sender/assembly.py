@@ -32,6 +32,7 @@ from sender.net.signing import Signer
 from sender.net.tls import TlsContexts
 from sender.policy.receivers import Profile, Profiles
 from sender.policy.retry import RetryCurve
+from sender.policy.stops import Stops
 from sender.preparation import Preparer
 from sender.queue.base import Queue
 from sender.record import Attempt, Recorder
@@ -143,6 +144,7 @@ def engine(settings: Settings, queue: Queue, signer: Signer, tokens: TokenKeys, 
         clock=around.clock,
         rng=around.rng,
         slots=trio.CapacityLimiter(settings.delivery.sessions),
+        stops=Stops(settings.retry.scale),
         waits_scale=settings.retry.scale,
         on_trouble=around.on_trouble,
     )

@@ -18,10 +18,12 @@ from typing import Protocol
 import trio
 
 from sender.backlog import Backlog, Held
+from sender.campaigns import Campaign
 from sender.model import Destination, LaneId, Outcome, Reply, Result, Scope, Source, Step, Transaction, Verdict
 from sender.net.pool import PoolLimits, Seat, Waiting, plan
 from sender.net.session import Failure, Session
 from sender.policy.receivers import Profile
+from sender.policy.stops import Stops
 from sender.policy.throttle import Throttle
 from sender.policy.verdict import judge_failure, judge_result
 from sender.preparation import Preparer
@@ -54,6 +56,7 @@ class CrewServices:
     clock: Callable[[], float]
     rng: Random
     slots: trio.CapacityLimiter  # sessions of the whole process
+    stops: Stops
     waits_scale: float = 1.0  # multiplies every pause
     on_trouble: Callable[[str], None] = lambda text: None
 
@@ -287,7 +290,7 @@ class Crew:
             # the session had worked and was closed under us: another one takes the message, nothing was tried
             berth.backlog.ready.append(result.transaction)
             return
-        self._throttle.after(outcome, self._clock(), str(result.reply) if result.reply else result.error)
+        self._learn(outcome, str(result.reply) if result.reply else result.error, held.campaign)
         self.conclude(
             held,
             outcome,
@@ -322,7 +325,8 @@ class Crew:
             self._nursery.start_soon(self._prepare, backlog, backlog.batch(_BATCH))
 
     async def _prepare(self, backlog: Backlog, batch: Sequence[Held]) -> None:
-        made = await self._services.preparer.prepare(batch)
+        going = [held for held in batch if not self._stopped(held)]
+        made = await self._services.preparer.prepare(going)
         for held, unusable in made.unusable:
             self.holding -= 1
             self._services.recorder.unusable(self._lane, held, str(unusable))
@@ -334,6 +338,22 @@ class Crew:
             self._on_change()  # the lane has given back what it could: these were on their way
         elif backlog.open and not self._draining:
             self._prepare_more(backlog)  # a batch that came to nothing is no reason to wait
+
+    def _stopped(self, held: Held) -> bool:
+        """Whether this receiver has stopped the envelope's domain or campaign; it then waits, and is not composed."""
+        now = self._clock()
+        stop = self._services.stops.find(self._lane.receiver, held.campaign.identity.domain, held.campaign.id, now)
+        if stop is None:
+            return False
+        self.conclude(held, self._services.stops.outcome(stop, now), step=Step.CONNECT, why=repr(stop))
+        return True
+
+    def _learn(self, outcome: Outcome, reason: str, campaign: Campaign) -> None:
+        """The lane, and beyond it this domain and campaign, take in what an attempt came to."""
+        now = self._clock()
+        self._throttle.after(outcome, now, reason)
+        if outcome.actions:
+            self._services.stops.after(outcome, self._lane.receiver, campaign.identity.domain, campaign.id, now, reason)
 
     def _wake_all(self) -> None:
         for backlog in self._backlogs.values():

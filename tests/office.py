@@ -31,7 +31,7 @@ def accepts(transaction: Transaction) -> Reply:
     return OK
 
 
-@dataclass(slots=True)
+@dataclass
 class Office:
     """A receiver. `turns_away` is asked before each connection, `answer` for each message; each message takes `rtt_s`."""
 
@@ -110,8 +110,12 @@ class OfficeSession(Session):
                 self._hang_up(done, in_doubt=not self._is_closed)
 
     async def aclose(self) -> None:
-        self._is_closed = True
-        await trio.lowlevel.checkpoint()
+        """QUIT takes its time as well: until it is over, the receiver counts the connection."""
+        try:
+            if not self._is_closed:
+                await trio.sleep(self._office.rtt_s)
+        finally:
+            self._is_closed = True
 
     def _fill(self, take: Callable[[], Transaction | None]) -> bool:
         while len(self._queue) < self._office.ahead and (transaction := take()) is not None:

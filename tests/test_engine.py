@@ -7,10 +7,12 @@ import pytest
 import trio
 
 from sender.engine import Engine
-from sender.model import Reply, Route, Source, State, Step, Transaction
-from sender.net.session import Failure
+from sender.model import Destination, Reply, Route, Source, State, Step
+from sender.net.session import Failure, Session
+from sender.policy.receivers import Profile
+from sender.policy.retry import RetryCurve
 from sender.queue.base import OWNER_LIFE_S
-from tests.office import OK, Lost, Office
+from tests.office import Lost, Office
 from tests.rig import ROUTE, SOURCE, Rig, clock, submitted
 
 SECOND = Source(name="s2", address="", ehlo="mta2.shop.example", pool="main")
@@ -87,17 +89,18 @@ async def test_sources_of_a_pool_share_its_work(autojump_clock: trio.testing.Moc
 
 async def test_a_paused_lane_leaves_its_work_to_the_other_source(autojump_clock: trio.testing.MockClock) -> None:
     rig = Rig()
-    refused = Reply(code=450, lines=("slow down",))
+    closed = Failure(step=Step.GREETING, reply=Reply(code=554, lines=("not from you",)))
+    inner = rig.office.connect
 
-    def answer(transaction: Transaction) -> Reply:
-        return refused if sum(a.lane.source == "s1" for a in rig.attempts) == 0 and rig.office.sessions else OK
+    async def connect(source: Source, destination: Destination, profile: Profile) -> Session | Failure:
+        return closed if source is SOURCE else await inner(source, destination, profile)
 
-    rig.office.answer = answer
+    rig.office.connect = connect  # type: ignore[method-assign]  # one source is not welcome
     await submitted(rig.queue, 300)
-    engine = rig.engine(sources=[SOURCE, SECOND])
-    async with running(rig, engine):
-        await rig.finished()
-    assert len(rig.office.copies) == 300
+    async with running(rig, rig.engine(sources=[SOURCE, SECOND])):
+        with trio.fail_after(45):  # less than the first pause
+            assert await rig.finished() == {State.DELIVERED: 300}
+    assert {attempt.lane.source for attempt in rig.attempts} == {"s2"}
     await rig.conserved(300)
 
 
@@ -287,7 +290,8 @@ async def test_only_owners_of_a_source_s_host_share_its_lanes(autojump_clock: tr
 async def test_a_receiver_that_is_never_there_costs_no_more_than_its_pace(autojump_clock: trio.testing.MockClock) -> None:
     """Connections always fail: no hot loop, every envelope follows its curve and expires."""
     failure = Failure(step=Step.CONNECT, error="refused")
-    rig = Rig(office=Office(turns_away=lambda destination: failure))
+    curve = RetryCurve(steps_s=(300.0, 600.0), jitter=0.0, give_up_s=3_700.0)
+    rig = Rig(office=Office(turns_away=lambda destination: failure), curve=curve)
     await submitted(rig.queue, 50)
     async with running(rig, rig.engine()):
         await trio.sleep(3_600)
@@ -302,14 +306,26 @@ async def test_turned_away_at_the_door_nobody_pays(autojump_clock: trio.testing.
     """The lane pauses, longer each time, and no envelope loses an attempt; once the door opens all go through."""
     closed = Failure(step=step, reply=Reply(code=554, lines=("no service",)))
     rig = Rig()
-    rig.office.turns_away = lambda destination: closed if trio.current_time() < 2_000 else None
+    rig.office.turns_away = lambda destination: closed if trio.current_time() < 1_000 else None
     await submitted(rig.queue, 50)
     async with running(rig, rig.engine()):
-        await trio.sleep(2_000)
+        await trio.sleep(1_000)
         assert 3 <= len(rig.office.connects) <= 30
         assert rig.queue.calls["lease"] < 40
         assert await rig.finished() == {State.DELIVERED: 50}
     assert {attempt.held.envelope.attempts for attempt in rig.attempts} == {0}
+
+
+async def test_while_nothing_can_be_signed_nothing_spins(autojump_clock: trio.testing.MockClock) -> None:
+    rig = Rig()
+    rig.pen.fails = True
+    await submitted(rig.queue, 300)
+    async with running(rig, rig.engine()):
+        await trio.sleep(60)
+        assert len(rig.troubles) <= 300 * 60 / 5 + 300
+        assert rig.office.contents == []
+        rig.pen.fails = False
+        assert await rig.finished() == {State.DELIVERED: 300}
 
 
 async def test_doubts_are_bounded(autojump_clock: trio.testing.MockClock) -> None:

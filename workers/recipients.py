@@ -13,7 +13,7 @@ import msgspec
 
 from sender.errors import ConfigError
 from sender.queue.base import RowBatch
-from sender.queue.inbox import cut
+from sender.queue.inbox import MAX_ROWS, cut
 
 _ADDRESS_COLUMNS = ("to", "email", "e-mail", "address")  # the first of these in the header holds the address
 _LINE_MAX = 1_000_000
@@ -82,9 +82,12 @@ class Recipients:
         fields = dict(zip(columns, cells, strict=True))
         fields["to"] = fields["to"].strip(" \t")  # spreadsheets leave blanks around addresses; nothing else is touched
         try:
-            return _encode(fields)
+            row = _encode(fields)
         except UnicodeEncodeError:
             return _encode(f"line {line}: not UTF-8: {','.join(cells)[:200]!a}")
+        if len(row) >= MAX_ROWS:  # control characters grow sixfold in JSON: no batch could carry it
+            return _encode(f"line {line}: too long: {','.join(cells)[:200]!a}")
+        return row
 
     def _json_rows(self) -> Iterator[bytes]:
         """JSON lines pass as they are; what would break the batch they travel in becomes a text that says so."""

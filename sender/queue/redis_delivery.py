@@ -52,15 +52,16 @@ class RedisDelivery(RedisUpkeep):
             raise
 
     async def _granted(self, asked: Sequence[_Asked], answers: Sequence[Any]) -> list[Lease]:
-        """The leases that the script granted; what they hold beyond that is handed back first."""
+        """The leases that the script granted; what they hold beyond that, or beside a broken pack, is handed back first."""
         leases: list[Lease] = []
         more: list[Command] = []
+        unreadable: list[tuple[Partition, str]] = []
         for (partition, _, requests), granted in zip(asked, answers, strict=True):
             for number, *record in granted:
                 try:
                     lease, rest = _read_lease(requests[number], record)
-                except PackError as error:
-                    more += self._park(partition, record[0].decode(), record[2], str(error), record[4])
+                except PackError:
+                    unreadable.append((partition, record[0].decode()))
                     continue
                 leases.append(lease)
                 if rest:
@@ -69,6 +70,8 @@ class RedisDelivery(RedisUpkeep):
                     key = partition.key(f"lease:{lease.id}")
                     more.append(self._script("split", (key,), partition.prefix, *pieces))
         await self._client.run(more)
+        for partition, lease_id in unreadable:
+            await self._give_back(partition, lease_id)
         return leases
 
     async def _give_back_unsure(self) -> None:

@@ -6,6 +6,7 @@ repeated submission sends nothing; afterwards it is a new one.
 """
 
 from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -13,7 +14,7 @@ from sender.model import Envelope, State
 from sender.queue.base import OWNER_LIFE_S, Refusal
 from sender.queue.client import Client, Command
 from sender.queue.keys import ENDED, FINISHED, KNOWN, OWNERS, CampaignKeys, Layout, Partition
-from sender.queue.pack import PackError, decode, encode_all
+from sender.queue.pack import PackError, counted, decode, encode_all
 from sender.queue.redis_part import EVENT_ENTRIES, Bits, dead_letter
 from sender.queue.redis_views import RedisViews
 from sender.queue.scripts import Argument
@@ -79,29 +80,28 @@ class RedisUpkeep(RedisViews):
         return returned
 
     async def _give_back(self, partition: Partition, lease: str) -> int:
+        """Make ready what a lease has not settled; a pack that can't be read is parked, and it alone."""
         record, bits = partition.key(f"lease:{lease}"), partition.key(f"settled:{lease}")
         fields, settled = await self._client.run([("HGETALL", record), ("GET", bits)])
-        held = dict(zip(fields[::2], fields[1::2], strict=True))
+        held = _Held.read(dict(zip(fields[::2], fields[1::2], strict=True)))
+        if held.unreadable:
+            *_, settled = await self._client.run([*self._park(partition, lease, held), ("GET", bits)])
         done = Bits(settled)
-        size = int(held.get(b"size", 0))
-        try:
-            envelopes = _envelopes(held)[:size]
-        except PackError as error:
-            await self._client.run(self._park(partition, lease, size, str(error), held[b"1"]))
-            return 0
-        left = [envelope for position, envelope in enumerate(envelopes) if position not in done]
+        left = [envelope for position, envelope in held.envelopes.items() if position not in done]
         keys = (record, bits, partition.key("leases"))
         (returned,) = await self._client.run(
             [self._script("give_back", keys, partition.prefix, lease, settled or b"", *encode_all(left))]
         )
         return int(returned)
 
-    def _park(self, partition: Partition, lease: str, size: int, why: str, pack: bytes) -> list[Command]:
-        """The commands that end a lease whose packs can't be read: all its envelopes are UNKNOWN, the pack a dead letter."""
+    def _park(self, partition: Partition, lease: str, held: "_Held") -> list[Command]:
+        """The commands that end what can't be read: its envelopes are UNKNOWN, each pack a dead letter."""
         keys = (partition.key("leases"), partition.key("later"), partition.key("events"))
-        told = msgspec.msgpack.encode([(lease, {State.UNKNOWN: list(range(size))}, (), 0)])
-        refusal = Refusal(entry=f"leases/{lease}", campaign="", why=why, payload=pack)
-        return [dead_letter(refusal), self._script("settle", keys, partition.prefix, told, EVENT_ENTRIES)]
+        positions = [position for some, _, _ in held.unreadable for position in some]
+        told = msgspec.msgpack.encode([(lease, {State.UNKNOWN: positions}, (), 0)])
+        entry = f"leases/{lease}"
+        letters = [dead_letter(Refusal(entry=entry, campaign="", why=why, payload=pack)) for _, pack, why in held.unreadable]
+        return [*letters, self._script("settle", keys, partition.prefix, told, EVENT_ENTRIES)]
 
     async def _bury_owners(self, now: float) -> None:
         """Free the claims of owners that live no more."""
@@ -130,7 +130,23 @@ class RedisUpkeep(RedisViews):
         await self._client.run(commands)
 
 
-def _envelopes(held: Mapping[bytes, bytes]) -> list[Envelope]:
-    """All envelopes of a lease's record, in the order of their positions."""
-    numbers = sorted(int(name) for name in held if name.isdigit())
-    return [envelope for number in numbers for envelope in decode(held[str(number).encode()])]
+@dataclass(slots=True)
+class _Held:
+    """What a lease's record holds, by position; a pack that can't be read takes as many as the scripts counted it for."""
+
+    envelopes: dict[int, Envelope] = field(default_factory=dict)
+    unreadable: list[tuple[range, bytes, str]] = field(default_factory=list)  # positions, pack, why
+
+    @classmethod
+    def read(cls, record: Mapping[bytes, bytes]) -> "_Held":
+        held, start, size = cls(), 0, int(record.get(b"size", 0))
+        for number in sorted(int(name) for name in record if name.isdigit()):
+            pack = record[str(number).encode()]
+            positions = range(start, start + counted(pack))
+            try:
+                found = zip(positions, decode(pack), strict=True)
+                held.envelopes.update((position, envelope) for position, envelope in found if position < size)
+            except PackError as error:
+                held.unreadable.append((positions, pack, str(error)))
+            start = positions.stop
+        return held

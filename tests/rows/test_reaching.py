@@ -56,9 +56,7 @@ async def test_a_forbidden_backup_does_not_cost_the_mail_of_a_host_that_is_down(
 
 
 @pytest.mark.row("S11")
-async def test_a_name_that_changes_after_the_check_leads_nowhere_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_name_that_changes_after_the_check_leads_nowhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every look at an address makes the name mean the metadata service: the connection goes to what was looked at."""
     judge = Targets.refusal
     async with town(tmp_path) as here:
@@ -140,17 +138,26 @@ async def test_routes_literals_and_ports_are_invalid_recipients(to: str, tmp_pat
 
 
 @pytest.mark.row("F35")
-async def test_one_host_that_is_closed_and_one_that_is_silent_hold_up_nobody_else(tmp_path: Path) -> None:
-    """Only two sessions are allowed to the whole process, and a dead receiver must give them back."""
-    more = '[timeouts]\ngreeting = "200ms"\n[delivery]\nsessions = 2'
+async def test_hosts_that_are_closed_or_silent_leak_no_session_and_hold_up_nobody_else(tmp_path: Path) -> None:
+    """The whole process may have two sessions: one stays with the good receiver, six dead ones take turns with the other."""
+    more = 'give_up = "1s"\n[timeouts]\ngreeting = "50ms"\n[delivery]\nsessions = 2'
     async with town(tmp_path, more=more) as here:
-        silent = trio.socket.socket()
-        await silent.bind(("127.77.200.9", here.mx.address[1]))
-        silent.listen(50)  # it accepts, and never greets
-        lead_to(here.zone, "silent.example", "127.77.200.9", ADDRESS)
-        lead_to(here.zone, "closed.example", "127.77.200.8", ADDRESS)
-        rows = [{"to": f"r{n}@{domain}.example"} for n in range(5) for domain in ("silent", "closed", "reader")]
-        states = await here.post(rows)
-        silent.close()
-    assert states == {State.DELIVERED: 15}
-    assert len(here.mx.copies) == 15
+        with trio.socket.socket() as silent:
+            await silent.bind(("127.77.200.9", here.mx.address[1]))
+            silent.listen(50)  # connections are made, and never greeted
+            for number in range(3):
+                lead_to(here.zone, f"silent{number}.example", "127.77.200.9")
+                lead_to(here.zone, f"closed{number}.example", "127.77.200.8")
+            rows = [{"to": f"ann@{kind}{number}.example"} for kind in ("silent", "closed") for number in range(3)]
+            states = await here.post([*rows, {"to": f"ann@{DOMAIN}"}])
+    assert states == {State.EXPIRED: 6, State.DELIVERED: 1}
+    assert set(here.rules) == {"unreachable", "accepted"}
+    assert len(here.mx.copies) == 1
+
+
+@pytest.mark.row("F35")
+async def test_behind_a_dead_address_the_next_one_delivers_at_the_first_attempt(tmp_path: Path) -> None:
+    async with town(tmp_path, more='[timeouts]\ngreeting = "50ms"') as here:
+        lead_to(here.zone, "twice.example", "127.77.200.0", ADDRESS)  # they are tried in the order of their numbers
+        assert await here.post([{"to": "ann@twice.example"}]) == {State.DELIVERED: 1}
+        assert here.rules == ["accepted"]

@@ -2,6 +2,7 @@
 
 import socket
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -85,12 +86,22 @@ class Town:
     def around(self) -> Surroundings:
         return Surroundings(clock=time.time, rng=Random(1), metrics=self.metrics, on_attempt=self.attempts.append)
 
-    async def post(self, rows: Sequence[Mapping[str, Any]], *, campaign: str = "spring", **changes: Any) -> dict[State, int]:
+    async def post(self, rows: Sequence[Mapping[str, Any]], **changes: Any) -> dict[State, int]:
         """Send to these recipients and wait for the end of it: how many ended how."""
+        return await self.post_all({"spring": (changes, rows)})
+
+    async def post_all(
+        self, campaigns: Mapping[str, tuple[Mapping[str, Any], Sequence[Mapping[str, Any]]]]
+    ) -> dict[State, int]:
+        """The same for several campaigns at once: by name, what is different from SPEC, and the recipients."""
+        totals: Counter[State] = Counter()
         with trio.fail_after(PATIENCE_S):
             async with open_outbox(self.settings, self.around) as outbox:
-                await outbox.send(campaign, {**SPEC, **changes}, rows)
-                return by_state(await outbox.finished(campaign))
+                for campaign, (changes, rows) in campaigns.items():
+                    await outbox.send(campaign, {**SPEC, **changes}, rows)
+                for campaign in campaigns:
+                    totals.update(by_state(await outbox.finished(campaign)))
+        return dict(totals)
 
     def verified(self, copy: Copy) -> bool:
         """What an independent verifier says of the copy's signature."""

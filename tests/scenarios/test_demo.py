@@ -19,7 +19,7 @@ pytestmark = pytest.mark.integration
 
 @asynccontextmanager
 async def demo(*arguments: str) -> AsyncIterator[tuple[trio.Process, Path, Path]]:
-    """The demo, with one directory for all that it could leave behind; its output is beside it, as `home`.out."""
+    """The demo, one directory for all that it could leave behind, and its output."""
     stack = ExitStack()
     home = stack.enter_context(stage())
     output = stack.enter_context(stage()) / "output"

@@ -8,7 +8,7 @@ from sender.errors import ConfigError, ConfigErrors
 from sender.settings import shipped
 
 _FILES = ("penstock.toml", "sources.toml", "README.md")
-_KEYS = "keys"  # where `penstock keygen` puts private keys unless told otherwise
+_KEYS = "keys"  # where penstock.toml shows keys; private from the start
 
 
 @click.command()
@@ -20,7 +20,10 @@ def command(directory: Path) -> None:
     """
     for path in write(directory):
         click.echo(f"wrote {path}")
-    click.echo(f"next: edit {directory / 'sources.toml'}, run `penstock keygen`, then `penstock check --config {directory}`")
+    key = directory / _KEYS / "DOMAIN.SELECTOR.pem"
+    click.echo(f"next: name your addresses in {directory / 'sources.toml'}, make a key with")
+    click.echo(f"`penstock keygen DOMAIN SELECTOR --file {key}`, name it in {directory / 'penstock.toml'},")
+    click.echo(f"then `penstock check --config {directory}`")
 
 
 def write(directory: Path) -> list[Path]:

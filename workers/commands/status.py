@@ -89,7 +89,7 @@ def overview(statuses: Sequence[CampaignStatus]) -> Table:
 
 
 def _summary(status: CampaignStatus) -> str:
-    rest = "all recipients read" if status.complete else f"{status.waiting_batches} batches still in the inbox"
+    rest = "all recipients read" if status.complete else f"{status.waiting_batches} batches in the inbox, more may come"
     return f"{status.accepted:,} recipients = {status.finished:,} final + {status.queued:,} queued; {rest}"
 
 

@@ -1,6 +1,5 @@
 """The demo's stage: a temporary directory, a configuration in it, the emulated internet and the fleet."""
 
-import os
 import secrets
 import shutil
 import subprocess
@@ -8,7 +7,6 @@ import sys
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -94,17 +92,6 @@ class Emulator:
             return await anext(self._lines)
         except (trio.BrokenResourceError, StopAsyncIteration):
             raise SenderError("the emulated internet has ended unexpectedly") from None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scene:
-    """Where everything is."""
-
-    config: Path
-    emulator: Emulator
-    fleet: trio.Process
-    log: Path
-    metrics_port: int
 
 
 @contextmanager
@@ -209,8 +196,3 @@ def write_config(config: Path, base: Path | None, ready: dict[str, Any], metrics
     (config / "penstock.toml").write_text(text, encoding="utf-8")
     sources = "\n".join(_SOURCE.format(number=number, domain=DOMAIN) for number in range(1, _SOURCES + 1))
     (config / "sources.toml").write_text(sources, encoding="utf-8")
-
-
-def environment_note() -> str:
-    """What the demo ran on, for its summary."""
-    return f"{os.cpu_count()} cores, Python {sys.version.split()[0]}"

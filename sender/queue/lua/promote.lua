@@ -13,15 +13,16 @@ while promoted < limit do
   if not member then
     break
   end
-  local route, campaign, start = struct.unpack('ss', member)
-  local pack = string.sub(member, start)
-  local size = pack_size(pack)
+  local route, campaign, pack = string.match(member, '^(%Z+)%z(%Z+)%z(.+)$')
+  local size = pack and pack_size(pack) or 0
   if promoted > 0 and promoted + size > limit then
     break
   end
   redis.call('ZREM', KEYS[1], member)
-  redis.call('HINCRBY', P .. 'waiting', 'later', -size)
-  put(P, route, campaign, pack)
-  promoted = promoted + size
+  if pack then -- else it was written by somebody else, and can be nobody's mail
+    redis.call('HINCRBY', P .. 'waiting', 'later', -size)
+    put(P, route, campaign, pack)
+    promoted = promoted + size
+  end
 end
 return promoted

@@ -13,12 +13,16 @@
 
 local CLASS = 1e14 -- more envelopes than one campaign can be granted; 9 * CLASS + CLASS is still exact in a double
 
+-- Octets that are no pack have no age and count as one envelope, so that no script fails half-way over them and no number
+-- of theirs is believed: whoever leases them finds out and parks them. `counted` in pack.py says the same.
 local function pack_age(pack)
-  return (struct.unpack('>d', pack, 2))
+  local age = #pack >= 21 and struct.unpack('>d', pack, 2)
+  return age == age and age or 0 -- NaN is no age
 end
 
 local function pack_size(pack)
-  return (struct.unpack('>I4', pack, 18))
+  local size = #pack >= 21 and struct.unpack('>I4', pack, 18)
+  return size and size >= 1 and size <= 1000 and size or 1
 end
 
 -- Make a pack ready; the same pack twice is one.

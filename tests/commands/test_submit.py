@@ -1,0 +1,93 @@
+"""`penstock submit`: checked before anything is queued, and repeatable as a whole."""
+
+import io
+from pathlib import Path
+
+import pytest
+
+from sender.errors import ConfigError, ConfigErrors
+from sender.queue.memory import MemoryQueue
+from sender.settings import Settings, load
+from workers.commands.submit import submit
+
+CAMPAIGN = 'from = "Shop <news@shop.example>"\nsubject = "Hello {{ name }}"\ntext = "Spring, {{ name }}."\n'
+CONFIG = '[[identity]]\ndomain = "shop.example"\nsigned = false\n'
+SOURCES = '[[source]]\nname = "s1"\nehlo = "mta.shop.example"\n'
+LIST = b"email,name\n" + b"".join(b"r%d@big.example,Ann\n" % number for number in range(1_500))
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    (tmp_path / "penstock.toml").write_text(CONFIG)
+    (tmp_path / "sources.toml").write_text(SOURCES)
+    return load(tmp_path)
+
+
+def campaign(tmp_path: Path, text: str = CAMPAIGN) -> Path:
+    file = tmp_path / "spring.toml"
+    file.write_text(text)
+    return file
+
+
+async def accept(queue: MemoryQueue) -> None:
+    for announcement in await queue.announcements(10):
+        await queue.accept(announcement, announcement.spec, 0.0)
+
+
+async def test_a_repeat_adds_nothing(tmp_path: Path, settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    queue = MemoryQueue()
+    for _ in range(2):
+        await submit(campaign(tmp_path), io.BytesIO(LIST), "spring", settings, queue)
+    assert len((await queue.rows("spring", 100)).batches) == 2
+    await accept(queue)
+    await submit(campaign(tmp_path), io.BytesIO(LIST), "spring", settings, queue)
+    assert await queue.announcements(10) == []
+    assert len((await queue.rows("spring", 100)).batches) == 2
+    first, *repeats = capsys.readouterr().out.splitlines()
+    assert first == "spring: 1,500 recipients submitted"
+    assert repeats == ["spring: 1,500 recipients submitted; 2 of 2 batches were there already"] * 2
+
+
+async def test_one_that_broke_off_is_completed_by_a_repeat(tmp_path: Path, settings: Settings) -> None:
+    class Breaks(io.BytesIO):
+        def readline(self, size: int | None = -1, /) -> bytes:
+            if self.tell() > 20_000:
+                raise OSError("the input is gone")
+            return super().readline(size)
+
+    queue = MemoryQueue()
+    with pytest.raises(OSError, match="gone"):
+        await submit(campaign(tmp_path), Breaks(LIST), "spring", settings, queue)
+    await submit(campaign(tmp_path), io.BytesIO(LIST), "spring", settings, queue)
+    await accept(queue)
+    assert len((await queue.rows("spring", 100)).batches) == 2
+
+
+async def test_a_field_without_a_column_is_an_error_before_anything_is_queued(tmp_path: Path, settings: Settings) -> None:
+    queue = MemoryQueue()
+    text = CAMPAIGN.replace("Spring", "Spring in {{ city }}")
+    with pytest.raises(ConfigErrors, match=r"spring.toml: city: no such column in the recipients; there are: to, name"):
+        await submit(campaign(tmp_path, text), io.BytesIO(b"email,name\n"), "spring", settings, queue)
+    assert await queue.announcements(10) == []
+
+
+async def test_what_this_configuration_can_t_send_is_an_error_now(tmp_path: Path, settings: Settings) -> None:
+    text = CAMPAIGN.replace("shop.example", "elsewhere.example")
+    with pytest.raises(ConfigErrors, match=r"no identity 'elsewhere.example' is configured; there are: shop.example"):
+        await submit(campaign(tmp_path, text), io.BytesIO(LIST), "spring", settings, MemoryQueue())
+
+
+async def test_another_content_under_a_known_id_is_refused(tmp_path: Path, settings: Settings) -> None:
+    queue = MemoryQueue()
+    await submit(campaign(tmp_path), io.BytesIO(LIST), "spring", settings, queue)
+    await accept(queue)
+    other = campaign(tmp_path, CAMPAIGN.replace("Hello", "Good bye"))
+    with pytest.raises(ConfigError, match="there is one of that id with other content"):
+        await submit(other, io.BytesIO(LIST), "spring", settings, queue)
+
+
+async def test_json_lines_need_no_columns(tmp_path: Path, settings: Settings) -> None:
+    queue = MemoryQueue()
+    await submit(campaign(tmp_path), io.BytesIO(b'{"to":"a@big.example","name":"Ann"}\n'), "spring", settings, queue)
+    (batch,) = (await queue.rows("spring", 10)).batches
+    assert batch.rows == b'{"to":"a@big.example","name":"Ann"}'

@@ -1,0 +1,87 @@
+"""Campaigns as delivery needs them: checked as a whole, built once, and refused where this configuration can't send them."""
+
+import json
+from typing import Any
+
+import pytest
+
+from sender.errors import ConfigErrors
+from sender.queue.memory import MemoryQueue
+from tests.holding import accepted, campaign, campaigns
+from tests.rig import SPEC, Store
+
+
+async def test_a_campaign_is_read_and_built_once() -> None:
+    queue = Store()
+    await accepted(queue, "spring")
+    known = campaigns(queue)
+    first = await known.get("spring")
+    assert first is not None
+    assert (first.id, first.identity.domain, first.curve.give_up_s) == ("spring", "shop.example", 36_000.0)
+    assert await known.get("spring") is first
+    assert queue.calls["spec"] == 1
+    assert repr(first) == "<Campaign spring in main, signed by shop.example>"
+
+
+async def test_one_that_does_not_exist_is_none_and_asked_for_again() -> None:
+    queue = Store()
+    known = campaigns(queue)
+    assert await known.get("spring") is None
+    await accepted(queue, "spring")
+    assert await known.get("spring") is not None
+
+
+async def test_its_own_patience_goes_before_the_configured_one() -> None:
+    queue = MemoryQueue()
+    await accepted(queue, "spring", {**SPEC, "give_up": "2h"})
+    found = await campaigns(queue).get("spring")
+    assert found is not None
+    assert found.curve.give_up_s == 7_200.0
+
+
+async def test_accepted_under_another_configuration_it_is_refused_in_words() -> None:
+    queue = MemoryQueue()
+    await accepted(queue, "spring")
+    with pytest.raises(ConfigErrors, match=r"no identity 'shop.example' is configured; there are: other.example"):
+        await campaigns(queue, domain="other.example").get("spring")
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"from": "News <news@elsewhere.example>"}, "identity: no identity 'elsewhere.example' is configured"),
+        ({"pool": "gold"}, "pool: no source is in pool 'gold'; there are: main"),
+        ({"text": "{% for x in y %}"}, "text: line 1"),
+        ({"colour": "red"}, "colour: unknown key"),
+        ({"identity": "shop.example", "pool": "gold", "priority": 11}, "priority"),
+    ],
+)
+def test_what_is_wrong_is_known_before_a_recipient_is(change: dict[str, Any], why: str) -> None:
+    with pytest.raises(ConfigErrors) as caught:
+        campaigns(MemoryQueue()).check("spring", json.dumps({**SPEC, **change}).encode())
+    assert why in str(caught.value)
+
+
+def test_two_mistakes_are_told_together() -> None:
+    document = json.dumps({**SPEC, "from": "a@elsewhere.example", "pool": "gold"}).encode()
+    with pytest.raises(ConfigErrors) as caught:
+        campaigns(MemoryQueue()).check("spring", document)
+    assert [error.key for error in caught.value.errors] == ["identity", "pool"]
+
+
+def test_extras_are_what_the_template_does_not_need() -> None:
+    assert campaign().extras({"first": "Ann", "customer": "4711"}) == {"customer": "4711"}
+
+
+async def test_memory_is_bounded_and_forgotten_ones_come_back() -> None:
+    queue = Store()
+    for number in range(510):
+        await accepted(queue, f"c{number}")
+    known = campaigns(queue)
+    for number in range(510):
+        assert await known.get(f"c{number}") is not None
+    asked = queue.calls["spec"]
+    await known.get("c509")
+    assert queue.calls["spec"] == asked
+    await known.get("c0")
+    assert queue.calls["spec"] == asked + 1

@@ -1,0 +1,254 @@
+"""From the inbox to the routes: every row becomes an envelope or a final state, and nothing in the inbox can stop the rest."""
+
+import json
+from collections import Counter
+from typing import Any
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from sender.errors import ResolutionError
+from sender.expansion import UNRESOLVED, Expander
+from sender.model import Destination, Route, State
+from sender.queue.base import BATCH_ROWS, LeaseRequest, Refusal, RowBatch
+from sender.queue.memory import MemoryQueue
+from tests.holding import LANE, accepted, campaigns
+from tests.rig import ROUTE, SPEC, Names, clock, profiles, states
+
+DOCUMENT = json.dumps(SPEC).encode()
+GONE = ResolutionError("gone.example", "no such domain", permanent=True)
+AWAY = ResolutionError("away.example", "timed out", permanent=False)
+
+
+class Kept(MemoryQueue):
+    """Keeps the dead letters in reach."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.letters: list[Refusal] = []
+
+    async def refuse(self, refusals: Any, now: float) -> None:
+        self.letters += refusals
+        await super().refuse(refusals, now)
+
+
+class Counts:
+    def __init__(self) -> None:
+        self.expanded_ones: Counter[str] = Counter()
+        self.refused: Counter[str] = Counter()
+
+    def expanded(self, outcome: str, count: int) -> None:
+        self.expanded_ones[outcome] += count
+
+    def inbox_refused(self, what: str, count: int = 1) -> None:
+        self.refused[what] += count
+
+
+class Desk:
+    """An expander over a memory queue, and what it tells."""
+
+    def __init__(self, queue: Kept | None = None, **options: Any) -> None:
+        self.queue, self.counts, self.troubles = queue or Kept(), Counts(), list[str]()
+        self.names = Names(null_example=Destination(hosts=()), gone_example=GONE, away_example=AWAY)
+        self.expander = Expander(
+            self.queue,
+            options.pop("campaigns", None) or campaigns(self.queue),
+            self.names,
+            profiles(),
+            clock,
+            self.counts,
+            on_trouble=self.troubles.append,
+            **options,
+        )
+
+    async def run(self) -> None:
+        while await self.expander.step():
+            pass
+
+    async def ready(self) -> dict[str, int]:
+        return {str(ready.route): ready.envelopes for ready in await self.queue.ready(100)}
+
+    async def events(self) -> list[dict[str, Any]]:
+        _, events = await self.queue.events("", 10_000)
+        return [json.loads(event) for event in events]
+
+
+def lines(*rows: object) -> bytes:
+    return b"\n".join(row if isinstance(row, bytes) else json.dumps(row).encode() for row in rows)
+
+
+async def submitted(queue: MemoryQueue, *batches: bytes, campaign: str = "spring", document: bytes = DOCUMENT) -> None:
+    await queue.announce(campaign, document)
+    await queue.add_rows(campaign, [RowBatch(number=number, rows=rows) for number, rows in enumerate(batches)])
+    await queue.close_rows(campaign, len(batches))
+
+
+def person(number: int, domain: str = "big.example", **more: object) -> dict[str, object]:
+    return {"to": f"r{number}@{domain}", "first": f"Ann {number}", **more}
+
+
+async def test_recipients_are_packed_by_the_receiver_of_their_domain(autojump_clock: MockClock) -> None:
+    desk = Desk()
+    people = [person(n) for n in range(300)] + [person(n, "small.example") for n in range(20)] + [person(1, "away.example")]
+    await submitted(desk.queue, lines(*people))
+    await desk.run()
+    assert await desk.ready() == {"main/big": 300, "main/~small.example": 20, f"main/{UNRESOLVED}": 1}
+    (status,) = await desk.queue.status(["spring"])
+    assert (status.accepted, status.queued, status.complete) == (321, 321, True)
+    assert await desk.queue.open_campaigns() == []
+    assert desk.counts.expanded_ones == {"queued": 321}
+    leases = await desk.queue.lease([LeaseRequest(lane=LANE, route=ROUTE, owner="o", envelopes=300)], clock())
+    assert [len(lease.envelopes) for lease in leases] == [200, 100]
+    assert leases[0].envelopes[7].fields == {"first": "Ann 7"}
+
+
+async def test_dirty_rows_end_with_a_reason_and_their_fields_come_back(autojump_clock: MockClock) -> None:
+    desk = Desk()
+    rows = [
+        person(0),
+        {"to": "two@@signs.example", "first": "Bob", "customer": "4711"},
+        {"first": "nobody"},
+        {"to": "r3@big.example", "customer": "4713"},
+        "line 5: 3 cells under 4 columns",
+        17,
+        {"to": None},
+        {"to": "r7@big.example", "first": ["a", "list"]},
+        person(8, "null.example", customer="4718"),
+    ]
+    await submitted(desk.queue, lines(*rows))
+    await desk.run()
+    assert await desk.ready() == {"main/big": 1}
+    assert await states(desk.queue) == {State.INVALID: 7, State.REJECTED: 1}
+    (status,) = await desk.queue.status(["spring"])
+    assert (status.accepted, status.queued) == (9, 1)
+    told = {event["ordinal"]: event for event in await desk.events()}
+    assert sorted(told) == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert (told[1]["type"], told[1]["fields"], told[1]["to"]) == ("invalid", {"customer": "4711"}, "two@@signs.example")
+    assert told[2]["why"] == "to: missing"
+    assert told[3]["why"] == "the template needs first"
+    assert "3 cells under 4 columns" in told[4]["why"]
+    assert "found '17'" in told[5]["why"]
+    assert told[8] == told[8] | {
+        "type": "rejected",
+        "why": "null.example takes no mail (RFC 7505)",
+        "fields": {"customer": "4718"},
+    }
+    assert desk.counts.expanded_ones == {"queued": 1, "invalid": 7, "rejected": 1}
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        b"\xff\xfe",
+        b'{"to":"\xff"}',
+        b"[" * 50_000,
+        b'{"to": 1e999}',
+        b"not json",
+        b'{"to":"a@b.example"}\n{"to":',
+        b'{"to": "\\ud800"}',
+    ],
+)
+async def test_a_batch_that_can_t_be_read_goes_to_the_dead_letters_alone(autojump_clock: MockClock, rows: bytes) -> None:
+    desk = Desk()
+    await submitted(desk.queue, lines(person(0)), rows, lines(person(2)))
+    await desk.run()
+    assert await desk.ready() == {"main/big": 2}
+    (letter,) = desk.queue.letters
+    assert (letter.campaign, letter.payload) == ("spring", rows)
+    assert letter.why.startswith("batch 1: not JSON lines: ")
+    assert desk.counts.refused == {"rows": 1}
+    assert await desk.queue.open_campaigns() == ["spring"], "batch 1 may come again, corrected"
+    await desk.queue.add_rows("spring", [RowBatch(number=1, rows=lines(person(1)))])
+    await desk.run()
+    assert await desk.ready() == {"main/big": 3}
+    (status,) = await desk.queue.status(["spring"])
+    assert status.complete
+
+
+async def test_an_ordinal_is_the_batch_s_number_and_the_line(autojump_clock: MockClock) -> None:
+    desk = Desk()
+    await submitted(desk.queue, lines(person(0), person(1)), lines(person(2)))
+    await desk.run()
+    leases = await desk.queue.lease([LeaseRequest(lane=LANE, route=ROUTE, owner="o", envelopes=10)], clock())
+    assert [one.ordinal for lease in leases for one in lease.envelopes] == [0, 1, BATCH_ROWS]
+
+
+async def test_a_campaign_that_can_t_be_used_is_a_dead_letter_and_stops_nothing(autojump_clock: MockClock) -> None:
+    desk = Desk()
+    for number, document in enumerate((b"\xff", b"[" * 50_000, b"{}", json.dumps({**SPEC, "pool": "gold"}).encode())):
+        await submitted(desk.queue, lines(person(number)), campaign=f"bad{number}", document=document)
+    await submitted(desk.queue, lines(person(9)), campaign="good")
+    await desk.run()
+    assert await desk.queue.campaigns() == ["good"]
+    assert await desk.ready() == {"main/big": 1}
+    assert len(desk.queue.letters) == 4
+    assert desk.counts.refused == {"campaign": 4}
+
+
+async def test_a_campaign_of_another_configuration_holds_up_no_other(autojump_clock: MockClock) -> None:
+    queue = Kept()
+    await accepted(queue, "theirs", {**SPEC, "from": "a@other.example"})
+    await queue.add_rows("theirs", [RowBatch(number=0, rows=lines(person(0)))])
+    await queue.close_rows("theirs", 1)
+    await submitted(queue, lines(person(1)), campaign="ours")
+    here = Desk(queue)
+    await here.run()
+    theirs, ours = await queue.status(["theirs", "ours"])
+    assert (theirs.complete, ours.complete) == (False, True)
+    assert any("no identity 'other.example'" in trouble for trouble in here.troubles)
+    await Desk(queue, campaigns=campaigns(queue, domain="other.example")).run()
+    (theirs,) = await queue.status(["theirs"])
+    assert theirs.complete
+
+
+async def test_two_expanders_racing_expand_everything_once(autojump_clock: MockClock) -> None:
+    queue = Kept()
+    first, second = Desk(queue), Desk(queue)
+    first.names.seconds, second.names.seconds = 0.5, 0.3
+    people = [lines(*(person(1000 * batch + n) for n in range(1000))) for batch in range(30)]
+    await submitted(queue, *people)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(first.run)
+        nursery.start_soon(second.run)
+    await first.run()
+    (status,) = await queue.status(["spring"])
+    assert (status.accepted, status.queued, status.complete) == (30_000, 30_000, True)
+    assert await first.ready() == {"main/big": 30_000}
+    assert first.counts.expanded_ones["queued"] > 0 < second.counts.expanded_ones["queued"], "both had a part in it"
+
+
+async def test_it_stays_a_bounded_distance_ahead(autojump_clock: MockClock) -> None:
+    desk = Desk(ahead=20_000)
+    await submitted(desk.queue, *(lines(*(person(n) for n in range(1000))) for _ in range(60)))
+    await desk.run()
+    assert (await desk.ready())["main/big"] == 20_000
+    leases = await desk.queue.lease([LeaseRequest(lane=LANE, route=ROUTE, owner="o", envelopes=1_000)], clock())
+    assert leases
+    assert not await desk.expander.step(), "what is leased is not yet delivered"
+
+
+async def test_rows_before_their_campaign_wait_for_it(autojump_clock: MockClock) -> None:
+    desk = Desk()
+    await desk.queue.add_rows("spring", [RowBatch(number=0, rows=lines(person(0)))])
+    await desk.queue.close_rows("spring", 1)
+    await desk.run()
+    assert await desk.ready() == {}
+    await desk.queue.announce("spring", DOCUMENT)
+    await desk.run()
+    assert await desk.ready() == {"main/big": 1}
+
+
+async def test_too_many_rows_in_a_batch_are_refused(autojump_clock: MockClock) -> None:
+    """Two objects in one line pass the count of lines; the count of rows finds them."""
+    desk = Desk()
+    await submitted(desk.queue, b" ".join([b'{"to":"a@big.example"}'] * (BATCH_ROWS + 1)))
+    await desk.run()
+    (letter,) = desk.queue.letters
+    assert "1001 recipients, at most 1000 are allowed" in letter.why
+
+
+async def test_an_idle_expander_says_so(autojump_clock: MockClock) -> None:
+    desk = Desk()
+    assert not await desk.expander.step()
+    assert Route(pool="main", receiver=UNRESOLVED).receiver.startswith("~")

@@ -1,0 +1,289 @@
+"""One lane over the memory queue: what it leases, what it settles by itself, what it lets go of, and when it ends."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from sender.errors import ResolutionError
+from sender.lane import Lane, LaneServices
+from sender.model import Destination, Reply, State, Step
+from sender.net.session import Failure
+from tests.office import OK, Lost, Office
+from tests.rig import Names, Rig, clock, states, submitted
+
+
+@asynccontextmanager
+async def running(rig: Rig, services: LaneServices, *lanes: Lane) -> AsyncIterator[trio.Nursery]:
+    """Lanes with all that an engine runs beside them, and a scheduler; all is cancelled at the end of the block."""
+
+    async def live() -> None:
+        while True:
+            await rig.queue.heartbeat(services.owner, clock())
+            await trio.sleep(2)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(live)
+        nursery.start_soon(services.leaser.run)
+        nursery.start_soon(services.crew.settler.run)
+        nursery.start_soon(rig.keep_time)
+        for lane in lanes:
+            nursery.start_soon(lane.run)
+        yield nursery
+        nursery.cancel_scope.cancel()
+
+
+async def ran(rig: Rig, recipients: int = 50, **options: object) -> Lane:
+    """Submit, and let one lane run until it ends by itself."""
+    await submitted(rig.queue, recipients, **options)  # type: ignore[arg-type]  # passed on as they are
+    services = rig.lanes()
+    lane = rig.lane(services)
+    async with running(rig, services):
+        await lane.run()
+        await services.crew.settler.flush()
+    await rig.conserved(recipients)
+    return lane
+
+
+async def test_it_works_until_there_is_nothing_to_do(autojump_clock: MockClock) -> None:
+    rig = Rig(limits={"idle_s": "20s"})
+    lane = await ran(rig, 450)
+    assert await states(rig.queue) == {State.DELIVERED: 450}
+    assert lane.crew.idle
+    assert rig.office.open == 0
+    assert repr(lane).startswith("<Lane s1/big open: ")
+
+
+async def test_a_lane_with_nothing_to_do_asks_seldom_and_ends(autojump_clock: MockClock) -> None:
+    rig = Rig()
+    services = rig.lanes()
+    lane = rig.lane(services)
+    async with running(rig, services):
+        with trio.fail_after(6):
+            await lane.run()
+    assert rig.queue.calls["lease"] == 1
+
+
+async def test_it_leases_no_more_than_it_can_send_soon(autojump_clock: MockClock) -> None:
+    """The rest is for the other sources: half a minute of its pace, whatever waits."""
+    rig = Rig(limits={"messages_per_second": 2})
+    await submitted(rig.queue, 1_000)
+    services = rig.lanes()
+    lane = rig.lane(services)
+    async with running(rig, services, lane):
+        await trio.sleep(5)
+        assert (await rig.queue.depth(clock())).leased <= 64 + 60
+
+
+async def test_a_temporary_dns_failure_waits_and_a_permanent_one_is_believed_at_the_second_look(
+    autojump_clock: MockClock,
+) -> None:
+    away = ResolutionError("away.example", "timed out", permanent=False)
+    gone = ResolutionError("gone.example", "no such domain", permanent=True)
+    rig = Rig(names=Names(away_example=away, gone_example=gone))
+    await submitted(rig.queue, 30, domains=["away.example", "gone.example", "big.example"])
+    services = rig.lanes()
+    async with running(rig, services, rig.lane(services)):
+        await trio.sleep(3)
+        assert await states(rig.queue) == {State.DELIVERED: 10}
+        told = {attempt.held.envelope.domain: attempt for attempt in rig.attempts}
+        assert told["away.example"].why == "away.example: timed out"
+        assert told["gone.example"].outcome.rule == "no-such-domain"
+    rig.names = Names(gone_example=gone)
+    services = rig.lanes()
+    async with running(rig, services, rig.lane(services)) as nursery:
+        await trio.sleep(1_000)
+        nursery.start_soon(rig.lane(services).run)
+        assert await rig.finished() == {State.DELIVERED: 20, State.REJECTED: 10}
+
+
+async def test_a_null_mx_is_rejected_without_a_connection(autojump_clock: MockClock) -> None:
+    rig = Rig(names=Names(big_example=Destination(hosts=())))
+    await ran(rig, 20)
+    assert await states(rig.queue) == {State.REJECTED: 20}
+    assert rig.office.connects == []
+    assert rig.attempts[0].why == "big.example takes no mail (RFC 7505)"
+
+
+async def test_a_campaign_nobody_knows_goes_back_for_a_while_and_is_told(autojump_clock: MockClock) -> None:
+    rig = Rig()
+    await submitted(rig.queue, 30)
+    spec = rig.queue._campaigns["spring"].spec
+    rig.queue._campaigns["spring"].spec = None
+    services = rig.lanes()
+    async with running(rig, services, rig.lane(services)):
+        await trio.sleep(2)
+        assert set(rig.troubles) == {"campaign spring: not in the queue"}
+        rig.queue._campaigns["spring"].spec = spec
+        depth = await rig.queue.depth(clock())
+        assert (depth.leased, depth.later) == (0, 30)
+        assert rig.queue.calls["lease"] <= 3
+        lane = rig.lane(services)
+        await trio.sleep(60)
+        await lane.run()
+        await services.crew.settler.flush()
+    assert await rig.conserved(30) == {State.DELIVERED: 30}
+
+
+async def test_a_paused_lane_holds_nothing_and_asks_for_nothing(autojump_clock: MockClock) -> None:
+    refusal = Reply(code=450, lines=("slow down",))
+    rig = Rig(office=Office(rtt_s=0.01))
+    rig.office.answer = lambda transaction: refusal if rig.office.copies.total() >= 8 and trio.current_time() < 30 else OK
+    rig.pen.seconds = 0.5  # some are being signed when the pause begins
+    await submitted(rig.queue, 300)
+    services = rig.lanes()
+    lane = rig.lane(services)
+    async with running(rig, services, lane):
+        await trio.sleep(20)
+        assert lane.throttle.pause is not None
+        assert "paused for" in repr(lane)
+        depth = await rig.queue.depth(clock())
+        assert depth.leased == lane.crew.holding == 0
+        assert sum(depth.ready.values()) + depth.later == 300
+        leases = rig.queue.calls["lease"]
+        await trio.sleep(30)
+        assert rig.queue.calls["lease"] == leases
+        assert rig.office.open == 0
+        await trio.sleep(30)
+        assert len(rig.office.copies) > 250
+    await rig.conserved(300)
+
+
+async def test_nudges_do_not_wake_a_paused_lane_for_work(autojump_clock: MockClock) -> None:
+    refusal = Failure(step=Step.GREETING, reply=Reply(code=554, lines=("slow down",)))
+    rig = Rig(office=Office(turns_away=lambda destination: refusal))
+    await submitted(rig.queue, 100)
+    services = rig.lanes()
+    lane = rig.lane(services)
+    async with running(rig, services, lane):
+        for _ in range(50):
+            await trio.sleep(1)
+            lane.nudge()
+        assert len(rig.office.connects) <= 2
+        assert rig.queue.calls["lease"] <= 2
+
+
+async def test_a_session_limit_is_kept_per_connection(autojump_clock: MockClock) -> None:
+    rig = Rig(limits={"messages_per_connection": 20}, office=Office(ahead=5))
+    await ran(rig, 150)
+    assert max(rig.office.taken) == 20
+    assert sum(rig.office.taken) == 150
+
+
+async def test_the_pace_is_kept_over_all_sessions(autojump_clock: MockClock) -> None:
+    rig = Rig(limits={"messages_per_second": 10})
+    await submitted(rig.queue, 300)
+    services = rig.lanes()
+    async with running(rig, services, rig.lane(services)):
+        await trio.sleep(20)
+        assert 190 <= sum(rig.office.copies.values()) <= 202
+
+
+async def test_connections_are_opened_at_their_pace(autojump_clock: MockClock) -> None:
+    rig = Rig(limits={"connections_per_minute": 6, "messages_per_connection": 1})
+    await submitted(rig.queue, 100)
+    services = rig.lanes()
+    async with running(rig, services, rig.lane(services)):
+        await trio.sleep(60)
+        assert 6 <= len(rig.office.connects) <= 8
+
+
+@pytest.mark.parametrize("ahead", [1, 4])
+async def test_a_receiver_that_closes_after_a_few_messages_costs_nobody_a_try(autojump_clock: MockClock, ahead: int) -> None:
+    rig = Rig(office=Office(per_connection=7, ahead=ahead))
+    await ran(rig, 100)
+    assert await states(rig.queue) == {State.DELIVERED: 100}
+    assert {attempt.held.envelope.attempts for attempt in rig.attempts} == {0}
+    assert set(rig.office.copies.values()) == {1}
+    (status,) = await rig.queue.status(["spring"])
+    assert status.deferrals == {}, "another session took what one could not"
+
+
+async def test_a_receiver_that_hangs_up_on_every_message_is_not_hammered(autojump_clock: MockClock) -> None:
+    rig = Rig(office=Office(answer=lambda transaction: Lost(step=Step.MAIL)))
+    await submitted(rig.queue, 50)
+    services = rig.lanes()
+    async with running(rig, services, rig.lane(services)):
+        await trio.sleep(60)
+        assert len(rig.office.connects) <= 100
+    assert await states(rig.queue) == {}
+
+
+async def test_a_refused_recipient_does_not_end_the_session(autojump_clock: MockClock) -> None:
+    unknown = Reply(code=550, enhanced="5.1.1", lines=("no such user",))
+    rig = Rig()
+    rig.office.answer = lambda transaction: unknown if transaction.rcpt in ("r3@big.example", "r9@big.example") else OK
+    await ran(rig, 20)
+    assert await states(rig.queue) == {State.DELIVERED: 18, State.REJECTED: 2}
+    assert len(rig.office.sessions) <= 3
+
+
+async def test_many_unusable_recipients_do_not_hold_up_the_others(autojump_clock: MockClock) -> None:
+    """Batch after batch that comes to nothing: what is behind them goes out without waiting for a session to time out."""
+    rig = Rig(limits={"idle_s": "60s"})
+
+    def fields(number: int) -> dict[str, str]:
+        return {"first": "Ann"} if number >= 180 else {}
+
+    await submitted(rig.queue, 200, fields=fields)
+    services = rig.lanes()
+    async with running(rig, services, rig.lane(services)):
+        with trio.fail_after(10):
+            assert await rig.finished() == {State.DELIVERED: 20, State.INVALID: 180}
+
+
+async def test_a_pause_also_holds_connections_that_wait_for_their_turn(autojump_clock: MockClock) -> None:
+    rig = Rig(
+        limits={"connections_per_minute": 6}, office=Office(answer=lambda transaction: Reply(code=450, lines=("slow down",)))
+    )
+    rig.pen.seconds = 30.0  # what is being signed still waits for a session when the turn of the second has come
+    await submitted(rig.queue, 300)
+    services = rig.lanes()
+    async with running(rig, services, rig.lane(services)):
+        await trio.sleep(80)
+        assert len(rig.office.connects) == 2
+
+
+async def test_while_nothing_can_be_signed_nothing_leaves_and_nothing_spins(autojump_clock: MockClock) -> None:
+    rig = Rig()
+    rig.pen.fails = True
+    await submitted(rig.queue, 300)
+    services = rig.lanes()
+    lane = rig.lane(services)
+    async with running(rig, services, lane) as nursery:
+        await trio.sleep(60)
+        assert rig.office.contents == []
+        assert rig.queue.calls["lease"] < 60
+        assert set(rig.troubles) == {"no signer answers"}
+        rig.pen.fails = False
+        nursery.start_soon(rig.lane(services).run)
+        assert await rig.finished() == {State.DELIVERED: 300}
+    assert all(content.startswith(b"DKIM-Signature: ") for content in rig.office.contents)
+    assert {attempt.held.envelope.attempts for attempt in rig.attempts} == {0}
+
+
+async def test_slow_look_ups_do_not_hold_up_what_is_known(autojump_clock: MockClock) -> None:
+    rig = Rig()
+    rig.names.seconds = 2.0
+    lane = await ran(rig, 60)
+    assert await states(rig.queue) == {State.DELIVERED: 60}
+    assert lane.crew.idle
+
+
+async def test_draining_during_look_ups_gives_everything_back(autojump_clock: MockClock) -> None:
+    rig = Rig()
+    rig.names.seconds = 5.0
+    await submitted(rig.queue, 60)
+    services = rig.lanes()
+    lane = rig.lane(services)
+    async with running(rig, services) as nursery:
+        nursery.start_soon(lane.run)
+        await trio.sleep(1)
+        lane.drain()
+        await trio.sleep(10)
+        assert lane.crew.idle
+        depth = await rig.queue.depth(clock())
+        assert (depth.leased, sum(depth.ready.values())) == (0, 60)
+    assert rig.office.connects == []

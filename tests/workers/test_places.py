@@ -1,0 +1,92 @@
+"""Where a host keeps its own: the configuration first, then the XDG directories, and nothing that others may enter."""
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from sender.errors import ConfigError
+from sender.settings import Settings, load
+from workers import places
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A user without any of the variables that say where things go."""
+    for name in ("XDG_STATE_HOME", "XDG_RUNTIME_DIR", places.REDIS_URL):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return tmp_path
+
+
+def settings(directory: Path, text: str = "") -> Settings:
+    config = directory / "config"
+    config.mkdir(exist_ok=True)
+    (config / "penstock.toml").write_text(text)
+    (config / "sources.toml").write_text('[[source]]\nname = "s1"\nehlo = "mta.shop.example"\n')
+    return load(config)
+
+
+def test_what_the_configuration_names_goes_first(home: Path) -> None:
+    made = settings(home, '[fleet]\nstate_dir = "here"\nruntime_dir = "/run/there"\nhost = "mx1"\nsigners = 3\n')
+    assert places.state_dir(made) == home / "config" / "here"
+    assert places.runtime_dir(made) == Path("/run/there")
+    assert places.embedded_dir(made) == home / "config" / "here" / "valkey"
+    assert [path.name for path in places.signer_sockets(made)] == ["signer-0.sock", "signer-1.sock", "signer-2.sock"]
+    assert places.host_name(made) == "mx1"
+
+
+def test_then_the_users_directories(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = settings(home)
+    assert places.state_dir(made) == home / ".local" / "state" / "penstock"
+    monkeypatch.setenv("XDG_STATE_HOME", "/var/state")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "/run/user/7")
+    assert places.state_dir(made) == Path("/var/state/penstock")
+    assert places.runtime_dir(made) == Path("/run/user/7/penstock")
+    assert places.host_name(made) == socket.gethostname()
+
+
+def test_the_queue_is_the_configured_one_or_the_supervisor_s_or_an_embedded_one(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert places.redis_url(settings(home)) == f"unix://{home}/.local/state/penstock/valkey/valkey.sock"
+    monkeypatch.setenv(places.REDIS_URL, "unix:///told.sock")
+    assert places.redis_url(settings(home)) == "unix:///told.sock"
+    assert places.redis_url(settings(home, '[redis]\nurl = "redis://db:6379"\n')) == "redis://db:6379"
+
+
+def test_a_private_directory_is_made_and_one_that_others_may_enter_is_refused(tmp_path: Path) -> None:
+    made = places.make_private(tmp_path / "a" / "b")
+    assert made.stat().st_mode & 0o777 == 0o700
+    assert places.make_private(made) == made
+    made.chmod(0o750)
+    with pytest.raises(ConfigError, match="mode 0750: others may enter; chmod 0700"):
+        places.make_private(made)
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match="can't be made"):
+        places.make_private(tmp_path / "file" / "below")
+
+
+def test_token_keys_are_made_once_for_us_alone(home: Path) -> None:
+    made = settings(home)
+    with pytest.raises(ConfigError, match=r"No such file or directory; `penstock run` makes one"):
+        places.token_keys(made)
+    places.make_token_keys(made)
+    path = places.token_file(made)
+    assert path.stat().st_mode & 0o777 == 0o600
+    before = path.read_text()
+    places.make_token_keys(made)
+    assert path.read_text() == before
+    tokens = places.token_keys(made).make("spring", 7)
+    assert tokens == places.token_keys(made).make("spring", 7)
+    path.chmod(0o644)
+    with pytest.raises(ConfigError, match="others may read it; chmod 0600"):
+        places.token_keys(made)
+
+
+def test_a_token_file_that_is_named_is_never_made(home: Path) -> None:
+    """All hosts of a fleet need the same one: a file of our own making would be another."""
+    made = settings(home, '[tokens]\nkey_file = "tokens.key"\n')
+    places.make_token_keys(made)
+    assert places.token_file(made) == home / "config" / "tokens.key"
+    assert not places.token_file(made).exists()
