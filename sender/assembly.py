@@ -132,7 +132,12 @@ def engine(settings: Settings, queue: Queue, signer: Signer, tokens: TokenKeys, 
     profiles = Profiles.parse(settings.receivers)
     names = resolver(settings, around.metrics)
     settler = Settler(queue, around.clock, on_trouble=lambda error: around.on_trouble(str(error)))
-    leaser = Leaser(queue, around.clock, on_trouble=lambda error: around.on_trouble(str(error)))
+    leaser = Leaser(
+        queue,
+        around.clock,
+        may=lambda: not settler.troubled,
+        on_trouble=lambda error: around.on_trouble(str(error)),
+    )
     recorder = Recorder(settler, around.metrics, profiles.label, around.clock, around.rng, around.on_attempt)
     crew = CrewServices(
         connect=_connector(settings, names, around),
@@ -141,7 +146,6 @@ def engine(settings: Settings, queue: Queue, signer: Signer, tokens: TokenKeys, 
         settler=settler,
         metrics=around.metrics,
         label=profiles.label,
-        clock=around.clock,
         rng=around.rng,
         slots=trio.CapacityLimiter(settings.delivery.sessions),
         stops=Stops(settings.retry.scale),
@@ -153,7 +157,9 @@ def engine(settings: Settings, queue: Queue, signer: Signer, tokens: TokenKeys, 
         leaser=leaser,
         campaigns=campaigns(settings, queue),
         resolver=names,
+        profiles=profiles,
         crew=crew,
+        clock=around.clock,
         lookahead=settings.delivery.lookahead,
         lease_size=settings.delivery.pack_size,
         on_trouble=around.on_trouble,

@@ -11,6 +11,7 @@ import trio
 
 from sender.campaigns import Campaign
 from sender.model import Destination, Envelope, Transaction
+from sender.policy.receivers import Limits, Profile
 from sender.queue.base import Lease
 
 
@@ -27,8 +28,9 @@ class Held:
 class Backlog:
     """The envelopes of one lane for one destination."""
 
-    def __init__(self, destination: Destination) -> None:
-        self.destination = destination
+    def __init__(self, destination: Destination, profile: Profile) -> None:
+        """`profile` is that of the destination's receiver: the lane's own, unless DNS changed its mind meanwhile."""
+        self.destination, self.profile = destination, profile
         self.held: deque[Held] = deque()
         self.ready: deque[Transaction] = deque()
         self.preparing = 0
@@ -36,6 +38,10 @@ class Backlog:
         self.open = 0
         self.since = trio.current_time()  # when it was last served, or began to wait
         self._changed = trio.Event()
+
+    @property
+    def limits(self) -> Limits:
+        return self.profile.limits
 
     @property
     def waiting(self) -> int:

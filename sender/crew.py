@@ -19,7 +19,20 @@ import trio
 
 from sender.backlog import Backlog, Held
 from sender.campaigns import Campaign
-from sender.model import Destination, LaneId, Outcome, Reply, Result, Scope, Source, Step, Transaction, Verdict
+from sender.model import (
+    Action,
+    Category,
+    Destination,
+    LaneId,
+    Outcome,
+    Reply,
+    Result,
+    Scope,
+    Source,
+    Step,
+    Transaction,
+    Verdict,
+)
 from sender.net.pool import PoolLimits, Seat, Waiting, plan
 from sender.net.session import Failure, Session
 from sender.policy.receivers import Profile
@@ -32,7 +45,19 @@ from sender.settling import Settler
 
 _BATCH = 8  # messages that are prepared and signed together
 _PER_SESSION = 4  # waiting envelopes that are worth one more session
-_UNSIGNED = Outcome(verdict=Verdict.UNSENT, scope=Scope.CONFIG, rule="no-signature", retry_s=5.0)
+_LOOK_S = 1.0  # how often an idle session looks whether somebody waits for its place in the process
+
+# Without a signature nothing of this domain is composed for a while: hashing for nobody would be all that is gained.
+_UNSIGNED = Outcome(
+    verdict=Verdict.UNSENT,
+    scope=Scope.CONFIG,
+    category=Category.SYSTEM,
+    rule="no-signature",
+    actions=(Action.STOP_DOMAIN,),
+    pause_s=15.0,
+    retry_s=15.0,
+)
+_TOO_LARGE = Outcome(verdict=Verdict.REJECTED, scope=Scope.MESSAGE, category=Category.POLICY, rule="message-size")
 
 
 class Sessions(Protocol):
@@ -53,7 +78,6 @@ class CrewServices:
     settler: Settler
     metrics: Sessions
     label: Callable[[str], str]  # what metrics call a receiver
-    clock: Callable[[], float]
     rng: Random
     slots: trio.CapacityLimiter  # sessions of the whole process
     stops: Stops
@@ -91,7 +115,7 @@ class Crew:
         on_change: Callable[[], None],
     ) -> None:
         self._lane, self._source, self._profile, self._throttle = lane, source, profile, throttle
-        self._services, self._on_change, self._clock = services, on_change, services.clock
+        self._services, self._on_change = services, on_change
         self._label = services.label(lane.receiver)
         self._backlogs: dict[str, Backlog] = {}
         self._nursery: trio.Nursery | None = None
@@ -121,11 +145,11 @@ class Crew:
             opening.cancel()
         self._wake_all()
 
-    def take_on(self, destination: Destination, several: Sequence[Held]) -> None:
-        """These envelopes go to this destination."""
+    def take_on(self, destination: Destination, profile: Profile, several: Sequence[Held]) -> None:
+        """These envelopes go to this destination, whose receiver has this profile."""
         backlog = self._backlogs.get(destination.key)
         if backlog is None:
-            backlog = self._backlogs[destination.key] = Backlog(destination)
+            backlog = self._backlogs[destination.key] = Backlog(destination, profile)
         backlog.held.extend(several)
         if backlog.open:
             self._prepare_more(backlog)
@@ -180,7 +204,7 @@ class Crew:
             self._nursery.start_soon(self._session, berth)
 
     def _limits(self) -> PoolLimits:
-        now = self._clock()
+        now = trio.current_time()
         connections = self._throttle.connections(now)
         return PoolLimits(
             connections=connections,
@@ -213,15 +237,16 @@ class Crew:
         with trio.CancelScope() as opening:
             self._opening.add(opening)
             try:
-                await self._connection_pace()
-                if backlog.waiting and not self._draining and not self._throttle.paused(self._clock()):
-                    return await self._services.connect(self._source, backlog.destination, self._profile)
+                if not self._draining:
+                    await self._connection_pace()
+                if backlog.waiting and not self._draining and not self._throttle.paused(trio.current_time()):
+                    return await self._services.connect(self._source, backlog.destination, backlog.profile)
             finally:
                 self._opening.discard(opening)
         return None
 
     async def _connection_pace(self) -> None:
-        now = self._clock()
+        now = trio.current_time()
         wait_s = self._throttle.next_connection_at(now) - now
         self._throttle.pace.take_connection(now)
         if wait_s > 0:
@@ -249,22 +274,25 @@ class Crew:
         """Whether this session may take one more message."""
         if self._draining or berth.ending or session.closed:
             return False
-        return session.taken < self._throttle.messages_per_connection(self._clock())
+        limit = min(self._throttle.messages_per_connection(trio.current_time()), berth.backlog.limits.messages_per_connection)
+        return session.taken < limit
 
     async def _more(self, session: Session, berth: _Berth) -> bool:
         """Wait until this session has something to send; False where it should leave instead."""
-        backlog, deadline = berth.backlog, trio.current_time() + self._profile.limits.idle_s
+        backlog, deadline = berth.backlog, trio.current_time() + berth.backlog.limits.idle_s
         while self._stays(session, berth) and trio.current_time() < deadline:
-            now = self._clock()
+            now = trio.current_time()
             if backlog.ready:
                 wait_s = self._throttle.next_message_at(now) - now
                 if wait_s <= 0:
                     return session.usable_now()
-                deadline = trio.current_time() + wait_s + self._profile.limits.idle_s  # held back is not idle
+                deadline = trio.current_time() + wait_s + backlog.limits.idle_s  # held back is not idle
                 with trio.move_on_after(wait_s):
                     await backlog.wait_changed()  # pace may be slow; to be told to leave must not be
                 continue
-            with trio.move_on_at(deadline):
+            if not backlog.waiting and self._services.slots.statistics().tasks_waiting:
+                return False  # the process has no place left for a session that has work
+            with trio.move_on_at(min(deadline, now + _LOOK_S)):
                 await backlog.wait_changed()
         return False
 
@@ -273,7 +301,7 @@ class Crew:
         backlog = berth.backlog
         if not backlog.ready or not self._stays(session, berth):
             return None
-        now = self._clock()
+        now = trio.current_time()
         if self._throttle.next_message_at(now) > now:
             return None
         self._throttle.pace.take_message(now)
@@ -285,7 +313,7 @@ class Crew:
     def _finished(self, session: Session, berth: _Berth, result: Result) -> None:
         held = result.transaction.tag
         assert isinstance(held, Held)
-        outcome = judge_result(self._profile, result)
+        outcome = judge_result(berth.backlog.profile, result)
         if outcome.verdict is Verdict.UNSENT and result.reply is None and berth.delivered and not self._draining:
             # the session had worked and was closed under us: another one takes the message, nothing was tried
             berth.backlog.ready.append(result.transaction)
@@ -309,11 +337,11 @@ class Crew:
 
     def _turned_away(self, backlog: Backlog, failure: Failure) -> None:
         """A session could not be opened: the lane learns from it, and what waited for it pays or waits, as the outcome says."""
-        outcome = judge_failure(self._profile, failure.step, reply=failure.reply, kind=failure.kind)
+        outcome = judge_failure(backlog.profile, failure.step, reply=failure.reply, kind=failure.kind)
         reason = str(failure.reply) if failure.reply else failure.error
         self._services.metrics.session_failed(self._label, _kind(failure))
-        self._throttle.after(outcome, self._clock(), reason)
-        if backlog.sessions > 1 or self._throttle.paused(self._clock()):
+        self._throttle.after(outcome, trio.current_time(), reason)
+        if backlog.sessions > 1 or self._throttle.paused(trio.current_time()):
             return  # other sessions go on with it, or the pause gives it back
         for held in backlog.drain():
             self.conclude(held, outcome, step=failure.step, reply=failure.reply, why=failure.error, mx=failure.host)
@@ -332,16 +360,27 @@ class Crew:
             self._services.recorder.unusable(self._lane, held, str(unusable))
         for held, unsigned in made.unsigned:
             self._services.on_trouble(str(unsigned))
+            self._learn(_UNSIGNED, str(unsigned), held.campaign)
             self.conclude(held, _UNSIGNED, step=Step.CONNECT, why=str(unsigned))
-        backlog.prepared(len(batch), made.transactions)
-        if self._throttle.paused(self._clock()):
+        backlog.prepared(len(batch), [made for made in made.transactions if self._fits(backlog, made)])
+        if self._throttle.paused(trio.current_time()):
             self._on_change()  # the lane has given back what it could: these were on their way
         elif backlog.open and not self._draining:
             self._prepare_more(backlog)  # a batch that came to nothing is no reason to wait
 
+    def _fits(self, backlog: Backlog, transaction: Transaction) -> bool:
+        """Whether the receiver takes messages of this size at all; what does not fit ends here, and is not sent."""
+        most = backlog.limits.message_size
+        if most is None or len(transaction.content) <= most:
+            return True
+        assert isinstance(transaction.tag, Held)
+        why = f"{len(transaction.content):,} octets: {self._label} takes {most:,}"
+        self.conclude(transaction.tag, _TOO_LARGE, step=Step.MAIL, why=why)
+        return False
+
     def _stopped(self, held: Held) -> bool:
         """Whether this receiver has stopped the envelope's domain or campaign; it then waits, and is not composed."""
-        now = self._clock()
+        now = trio.current_time()
         stop = self._services.stops.find(self._lane.receiver, held.campaign.identity.domain, held.campaign.id, now)
         if stop is None:
             return False
@@ -350,7 +389,7 @@ class Crew:
 
     def _learn(self, outcome: Outcome, reason: str, campaign: Campaign) -> None:
         """The lane, and beyond it this domain and campaign, take in what an attempt came to."""
-        now = self._clock()
+        now = trio.current_time()
         self._throttle.after(outcome, now, reason)
         if outcome.actions:
             self._services.stops.after(outcome, self._lane.receiver, campaign.identity.domain, campaign.id, now, reason)

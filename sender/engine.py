@@ -8,6 +8,7 @@
    Cancelled, it drops what is open, and still settles and resigns if the store answers within a moment.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -19,10 +20,12 @@ from sender.lane import Lane, LaneServices
 from sender.leasing import Leaser
 from sender.model import LaneId, Route, Source
 from sender.policy.receivers import Profiles
+from sender.policy.throttle import Throttle
 from sender.queue.base import Queue
 from sender.settling import Settler
 
 _ROUTES_AT_ONCE = 2000
+_THROTTLES_KEPT = 20_000  # lanes; a few hundred octets each
 _GOODBYE_S = 3.0  # for the last settlements, where the store is slow or away
 
 
@@ -56,11 +59,12 @@ class Engine:
         self._sources = [source for source in sources if source.host in ("", _host(owner))]
         self._poll_s, self._heartbeat_s = poll_s, heartbeat_s
         self._lanes: dict[LaneId, Lane] = {}
+        self._throttles: OrderedDict[LaneId, Throttle] = OrderedDict()  # what lanes that have ended had learnt
+        self._claimed: dict[LaneId, Route] = {}  # lanes that have ended and whose claim could not be given up yet
         self._owners: Sequence[str] = (owner,)
         self._beat_at = float("-inf")
         self._draining = trio.Event()
         self.ended = trio.Event()  # `run` has come to its end
-        self.alive_at = float("-inf")  # trio's clock: when the queue was last reached
 
     @property
     def lanes(self) -> Mapping[LaneId, Lane]:
@@ -101,7 +105,6 @@ class Engine:
         except BackendError as error:
             self._services.on_trouble(str(error))
             return
-        self.alive_at = trio.current_time()
         if self._draining.is_set():
             return  # since `drain` was called while the store was asked: a lane begun now would be told by nobody
         for waiting in ready:
@@ -114,6 +117,7 @@ class Engine:
             return
         self._beat_at = trio.current_time()
         self._owners = await self._services.queue.heartbeat(self._owner, self._services.clock())
+        await self._unclaim()
         for lane in self._lanes.values():
             if not self._is_mine(lane.id, lane.source):
                 lane.drain()
@@ -125,19 +129,34 @@ class Engine:
         if lane is not None:
             lane.nudge()
         elif self._is_mine(lane_id, source):
-            lane = Lane(route, source, self._services.profiles.profile(route.receiver), self._services.lanes)
+            profile = self._services.profiles.profile(route.receiver)
+            lane = Lane(route, source, profile, self._services.lanes, self._throttles.pop(lane_id, None))
             self._lanes[lane_id] = lane
+            self._claimed.pop(lane_id, None)
             nursery.start_soon(self._run_lane, lane)
 
     async def _run_lane(self, lane: Lane) -> None:
         try:
             await lane.run()
             await self._services.settler.flush()
-            await self._services.queue.unclaim(self._owner, [lane.id], [lane.route])
-        except BackendError as error:
-            self._services.on_trouble(str(error))  # the claim ends with this owner's life, or with the next lease
         finally:
             del self._lanes[lane.id]
+            self._claimed[lane.id] = lane.route
+            self._throttles[lane.id] = lane.throttle
+            if len(self._throttles) > _THROTTLES_KEPT:
+                self._throttles.popitem(last=False)
+        try:
+            await self._unclaim()
+        except BackendError as error:
+            self._services.on_trouble(str(error))  # tried again with the next heartbeat
+
+    async def _unclaim(self) -> None:
+        """Let go of the claims of lanes that have ended, so that another owner may have them."""
+        ended = dict(self._claimed)
+        if ended:
+            await self._services.queue.unclaim(self._owner, list(ended), list(ended.values()))
+            for lane_id in ended.keys() - self._lanes.keys():
+                self._claimed.pop(lane_id, None)
 
     def _is_mine(self, lane: LaneId, source: Source) -> bool:
         """Whether this owner weighs most among those that can send from the lane's source."""

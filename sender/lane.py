@@ -22,7 +22,7 @@ from sender.crew import Crew, CrewServices
 from sender.errors import BackendError, ConfigErrors, ResolutionError
 from sender.leasing import Leaser
 from sender.model import Destination, Envelope, LaneId, Route, Source, Step
-from sender.policy.receivers import Profile
+from sender.policy.receivers import Profile, Profiles
 from sender.policy.throttle import Throttle
 from sender.policy.verdict import NULL_MX, judge_resolution
 from sender.queue.base import Again, Lease, LeaseRequest
@@ -44,7 +44,9 @@ class LaneServices:
     leaser: Leaser
     campaigns: Campaigns
     resolver: Resolves
+    profiles: Profiles
     crew: CrewServices
+    clock: Callable[[], float]  # Unix seconds: only what is written down needs it
     lookahead: int = 64  # a lane holds at least this many envelopes while its route has them
     lease_size: int = 200
     linger_s: float = 5.0  # a lane without work ends after this
@@ -72,11 +74,13 @@ class _Wake:
 class Lane:
     """One source at one receiver."""
 
-    def __init__(self, route: Route, source: Source, profile: Profile, services: LaneServices) -> None:
+    def __init__(
+        self, route: Route, source: Source, profile: Profile, services: LaneServices, throttle: Throttle | None = None
+    ) -> None:
+        """`throttle` is what an earlier run of this lane had learnt; without one it begins anew."""
         self.id = LaneId(source=source.name, receiver=route.receiver)
         self.route, self.source, self._services, self._profile = route, source, services, profile
-        self._clock = services.crew.clock
-        self._throttle = Throttle.of(profile.limits, services.crew.rng.random, services.crew.waits_scale)
+        self._throttle = throttle or Throttle.of(profile.limits, services.crew.rng.random, services.crew.waits_scale)
         self._wake = _Wake()
         self._draining = False
         self._crew = Crew(self.id, source, profile, self._throttle, services.crew, self._wake)
@@ -112,7 +116,7 @@ class Lane:
 
     async def _feed(self, nursery: trio.Nursery) -> None:
         while not self._draining:
-            now = self._clock()
+            now = trio.current_time()
             if self._throttle.pause is not None and self._throttle.paused(now):
                 self._crew.release()
                 await self._wake.wait(self._throttle.pause.until - now)
@@ -149,7 +153,7 @@ class Lane:
             for domain, several in by_domain.items():
                 known = self._services.resolver.destination_nowait(domain)
                 if known is not None:
-                    self._place(known, several)
+                    self._place(domain, known, several)
                 else:
                     nursery.start_soon(self._look_up, domain, several)
 
@@ -169,7 +173,7 @@ class Lane:
         return campaign
 
     def _postpone(self, lease: Lease, envelopes: Sequence[Envelope]) -> None:
-        due = self._clock() + _POSTPONED_S
+        due = self._services.clock() + _POSTPONED_S
         for position, envelope in enumerate(envelopes):
             self._services.crew.settler.again(lease, Again(position=position, envelope=envelope, due=due))
         self._crew.holding -= len(envelopes)
@@ -182,15 +186,21 @@ class Lane:
                 outcome = judge_resolution(error, held.envelope.attempts)
                 self._crew.conclude(held, outcome, step=Step.CONNECT, why=str(error))
         else:
-            self._place(destination, several)
+            self._place(domain, destination, several)
 
-    def _place(self, destination: Destination, several: Sequence[Held]) -> None:
+    def _place(self, domain: str, destination: Destination, several: Sequence[Held]) -> None:
+        """Hand envelopes to the crew, with the profile of whoever runs the domain's MX now.
+
+        DNS may have told the expander otherwise, or nothing: the receiver's TLS policy, limits and rules hold all the same.
+        """
         if destination.hosts:
-            self._crew.take_on(destination, several)
+            receiver = self._services.profiles.receiver(destination, domain)
+            profile = self._profile if receiver == self.id.receiver else self._services.profiles.profile(receiver)
+            self._crew.take_on(destination, profile, several)
             return
         for held in several:
             why = f"{held.envelope.domain} takes no mail (RFC 7505)"
             self._crew.conclude(held, NULL_MX, step=Step.CONNECT, why=why)
 
     def __repr__(self) -> str:
-        return f"<Lane {self.id} {self._throttle.why(self._clock())}; {self._crew!r}>"
+        return f"<Lane {self.id} {self._throttle.why(trio.current_time())}; {self._crew!r}>"

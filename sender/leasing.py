@@ -26,9 +26,12 @@ class Leaser:
         clock: Callable[[], float],
         *,
         gather_s: float = 0.002,
+        may: Callable[[], bool] = lambda: True,
         on_trouble: Callable[[BackendError], None] = lambda error: None,
     ) -> None:
+        """While `may` says no, nothing is leased: results that can't be settled must not pile up without bound."""
         self._queue, self._clock, self._gather_s, self._on_trouble = queue, clock, gather_s, on_trouble
+        self._may = may
         self._wishes: list[_Wish] = []
         self._wake = trio.Event()
 
@@ -52,6 +55,8 @@ class Leaser:
                 wish.answered.set()
 
     async def _grant(self, wishes: Sequence[_Wish]) -> None:
+        if not self._may():
+            return
         by_lane = {wish.request.lane: wish for wish in wishes}
         try:
             leases = await self._queue.lease([wish.request for wish in wishes], self._clock())

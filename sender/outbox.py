@@ -5,9 +5,11 @@ What is queued is gone when the block ends, so wait for what matters.
 """
 
 import secrets
+import socket
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -19,6 +21,7 @@ from sender.content.key import load_all
 from sender.content.rotation import Algorithm
 from sender.content.spec import dump, parse
 from sender.content.token import TokenKeys
+from sender.errors import ConfigError, ConfigErrors
 from sender.metrics import Metrics
 from sender.net.signing import LocalSigner
 from sender.queue.base import CampaignStatus, Queue
@@ -67,8 +70,11 @@ class Outbox:
 async def open_outbox(settings: Settings, around: Surroundings | None = None) -> AsyncIterator[Outbox]:
     """Deliver while the block runs; on the way out open transactions finish, and what was not sent is dropped.
 
-    `around` is for who wants to hear of every attempt, or to count in metrics of his own.
+    `around` is for who wants to hear of every attempt, or to count in metrics of his own. Raises ConfigErrors where no
+    source is this host's.
     """
+    host = settings.fleet.host or socket.gethostname()
+    settings = _of_host(settings, host)
     around = around or Surroundings(clock=time.time, rng=Random(), metrics=Metrics())
     files = {
         f"{identity.domain}/{key.selector}": (settings.path(key.file), Algorithm(key.algorithm))
@@ -76,7 +82,7 @@ async def open_outbox(settings: Settings, around: Surroundings | None = None) ->
         for key in identity.keys
     }
     queue, tokens = MemoryQueue(), TokenKeys({"a": secrets.token_bytes(32)})
-    delivery = engine(settings, queue, LocalSigner(load_all(files)), tokens, "outbox/1", around)
+    delivery = engine(settings, queue, LocalSigner(load_all(files)), tokens, f"{host}/outbox", around)
     expansion = expander(settings, queue, around)
 
     async def expand() -> None:
@@ -100,3 +106,12 @@ async def open_outbox(settings: Settings, around: Surroundings | None = None) ->
                 delivery.drain()
                 await delivery.ended.wait()
             nursery.cancel_scope.cancel()
+
+
+def _of_host(settings: Settings, host: str) -> Settings:
+    """The settings with this host's sources alone: a campaign of any other source's pool would wait for ever."""
+    usable = tuple(source for source in settings.sources if source.host in ("", host))
+    if not usable:
+        why = f"no source is this host's ({host}): nothing could be sent; leave `host` empty, or set fleet.host"
+        raise ConfigErrors([ConfigError(str(settings.directory / "sources.toml"), "host", why)])
+    return replace(settings, sources=usable)

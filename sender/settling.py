@@ -58,6 +58,7 @@ class Settler:
         self._gathering = trio.Event()  # set once what is in `_open` now is settled
         self._under_way = trio.Event()  # the same for what was taken out of it last
         self._under_way.set()
+        self.troubled = False  # the store did not take the last hand-over
 
     def final(self, lease: Lease, position: int, state: State, event: bytes) -> None:
         """This envelope has reached a final state."""
@@ -107,7 +108,9 @@ class Settler:
             try:
                 await self._queue.settle(self._told, self._clock())
             except BackendError as error:
+                self.troubled = True
                 self._on_trouble(error)
                 await trio.sleep(self._retry_s)
             else:
+                self.troubled = False
                 self._told = []

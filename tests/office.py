@@ -79,6 +79,9 @@ class OfficeSession(Session):
         self.opened_at = self.idle_since = trio.current_time()
         self._office, self._is_closed, self._queue = office, False, list[Transaction]()
 
+    def __repr__(self) -> str:
+        return f"<OfficeSession {self.messages} messages{', closed' if self._is_closed else ''}>"
+
     @property
     def closed(self) -> bool:
         return self._is_closed
@@ -113,7 +116,7 @@ class OfficeSession(Session):
         """QUIT takes its time as well: until it is over, the receiver counts the connection."""
         try:
             if not self._is_closed:
-                await trio.sleep(self._office.rtt_s)
+                await trio.sleep(min(self._office.rtt_s, 5.0))  # as the real one: no longer than this for QUIT
         finally:
             self._is_closed = True
 

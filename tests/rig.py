@@ -211,7 +211,6 @@ class Rig:
             settler=settler,
             metrics=metrics,
             label=profile_names.label,
-            clock=clock,
             rng=Random(1),
             slots=trio.CapacityLimiter(self.sessions),
             stops=Stops(),
@@ -222,7 +221,9 @@ class Rig:
             leaser=Leaser(self.queue, clock, on_trouble=lambda error: self.troubles.append(str(error))),
             campaigns=self.campaigns(),
             resolver=self.names,
+            profiles=profile_names,
             crew=crew,
+            clock=clock,
             lookahead=lookahead,
             on_trouble=self.troubles.append,
         )

@@ -6,11 +6,11 @@ from trio.testing import wait_all_tasks_blocked
 from sender.backlog import Backlog, Held
 from sender.model import Transaction
 from tests.holding import held
-from tests.rig import destination
+from tests.rig import destination, profiles
 
 
 def backlog(count: int) -> Backlog:
-    made = Backlog(destination("big.example"))
+    made = Backlog(destination("big.example"), profiles().profile("big"))
     made.held.extend(held(count))
     return made
 

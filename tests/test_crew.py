@@ -132,7 +132,7 @@ async def test_a_refusal_in_words_is_never_sent_again_unheard(autojump_clock: Mo
     async with running(rig, services, lane):
         await trio.sleep(30)
         assert seen <= 5 + 3
-        assert lane.throttle.paused(clock())
+        assert lane.throttle.paused(trio.current_time())
 
 
 async def test_a_connection_lost_in_the_middle_defers_only_what_was_begun(autojump_clock: MockClock) -> None:

@@ -141,7 +141,7 @@ async def test_a_paused_lane_holds_nothing_and_asks_for_nothing(autojump_clock: 
         assert "paused for" in repr(lane)
         depth = await rig.queue.depth(clock())
         assert depth.leased == lane.crew.holding == 0
-        assert sum(depth.ready.values()) + depth.later == 300
+        assert sum(depth.ready.values()) + depth.later == 300 - rig.office.copies.total()
         leases = rig.queue.calls["lease"]
         await trio.sleep(30)
         assert rig.queue.calls["lease"] == leases
@@ -235,9 +235,8 @@ async def test_many_unusable_recipients_do_not_hold_up_the_others(autojump_clock
 
 
 async def test_a_pause_also_holds_connections_that_wait_for_their_turn(autojump_clock: MockClock) -> None:
-    rig = Rig(
-        limits={"connections_per_minute": 6}, office=Office(answer=lambda transaction: Reply(code=450, lines=("slow down",)))
-    )
+    refusal = Reply(code=450, lines=("slow down",))
+    rig = Rig(limits={"connections_per_minute": 6}, office=Office(answer=lambda transaction: refusal))
     rig.pen.seconds = 30.0  # what is being signed still waits for a session when the turn of the second has come
     await submitted(rig.queue, 300)
     services = rig.lanes()

@@ -21,7 +21,7 @@ def state_dir(settings: Settings) -> Path:
     if settings.fleet.state_dir:
         return settings.path(settings.fleet.state_dir)
     base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(base) / "penstock"
+    return Path(base).absolute() / "penstock"
 
 
 def runtime_dir(settings: Settings) -> Path:
@@ -29,7 +29,7 @@ def runtime_dir(settings: Settings) -> Path:
     if settings.fleet.runtime_dir:
         return settings.path(settings.fleet.runtime_dir)
     if base := os.environ.get("XDG_RUNTIME_DIR"):
-        return Path(base) / "penstock"
+        return Path(base).absolute() / "penstock"
     return _RUN if os.access(_RUN, os.W_OK) else state_dir(settings) / "run"
 
 
@@ -73,7 +73,10 @@ def token_keys(settings: Settings) -> TokenKeys:
             raise ConfigError(str(path), "", "others may read it; chmod 0600")
         return TokenKeys.parse(path.read_text(encoding="ascii"), file=str(path))
     except OSError as error:
-        raise ConfigError(str(path), "", f"can't be read: {error.strerror}; `penstock run` makes one") from error
+        remedy = "" if settings.tokens.key_file else "; `penstock run` makes one"
+        raise ConfigError(str(path), "", f"can't be read: {error.strerror}{remedy}") from error
+    except UnicodeDecodeError:
+        raise ConfigError(str(path), "", "not a text of ASCII characters") from None  # the cause quotes the secret
 
 
 def make_token_keys(settings: Settings) -> None:

@@ -14,15 +14,21 @@ _ROUND_S = 0.25
 _DEPTH_EVERY_S = 2.0
 _RECLAIM_EVERY_S = 1.0
 _AT_ONCE = 20_000
+_STEP_S = 2.0  # a wall clock that moved so much beside the monotonic one was set, or the machine slept
 
 
 async def schedule(process: Process) -> None:
     """Keep the queue moving until told to drain."""
     profiles = Profiles.parse(process.settings.receivers)
-    reclaim_at = measured = float("-inf")
+    # Whoever lives says so within this time: before it, silence proves nothing.
+    reclaim_at, measured = trio.current_time() + OWNER_LIFE_S, float("-inf")
+    offset_s = time.time() - trio.current_time()
     process.ready = True
     while not process.draining.is_set():
         now = trio.current_time()
+        if abs(time.time() - now - offset_s) > _STEP_S:
+            offset_s = time.time() - now
+            reclaim_at = now + OWNER_LIFE_S  # the wall clock was set: heartbeats of before it look old, or too young
         try:
             await process.queue.promote(time.time(), _AT_ONCE)
             if now >= reclaim_at:

@@ -100,7 +100,7 @@ def _lines(pieces: Sequence[str | Slot]) -> Iterable[Piece]:
             yield data
         else:
             yield encode(piece if piece.endswith("\n") else piece + "\n")
-    if not isinstance(pieces[-1], str):
+    if not pieces or not isinstance(pieces[-1], str):
         yield b"\r\n"
 
 

@@ -20,6 +20,7 @@ from sender.content.spec import CampaignSpec, TemplateMode, check_campaign_id
 from sender.errors import ConfigError, ConfigErrors, ContentError
 
 _URL_MAX = 900
+_CONTENT = ("subject", "text", "html")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,17 +110,21 @@ def _id_mistakes(campaign: str, bounce_local: str, file: str) -> list[ConfigErro
 
 
 def _texts(spec: CampaignSpec, file: str, errors: list[ConfigError]) -> dict[str, Text]:
-    """Every template value by its key in the specification."""
+    """Every template value by its key in the specification; one that is all comment is as good as none."""
     sources = {"subject": spec.subject, "text": spec.text, "html": spec.html, "feedback_id": spec.feedback_id}
     sources |= {"list_unsubscribe": spec.list_unsubscribe}
     sources |= {f"headers.{name}": value for name, value in spec.headers.items()}
     texts = {}
     for key, source in sources.items():
         try:
-            if source:
-                texts[key] = parse(source, TemplateMode(spec.template), html=key == "html")
+            text = parse(source, TemplateMode(spec.template), html=key == "html")
         except ValueError as error:
             errors.append(ConfigError(file, key, str(error)))
+            continue
+        if text.pieces:
+            texts[key] = text
+        elif source and key in _CONTENT:
+            errors.append(ConfigError(file, key, "comes to nothing: a message can't do without it"))
     if sum(text.cost for text in texts.values()) > COST_MAX:
         errors.append(ConfigError(file, "", "too much logic in its templates together"))
     return texts
@@ -180,7 +185,7 @@ def _fields(
     if "feedback_id" in texts:
         text("Feedback-ID", "feedback_id")
     for name in spec.headers:
-        if spec.headers[name]:
+        if f"headers.{name}" in texts:
             text(name, f"headers.{name}")
     fields.append((b"mime-version", b"MIME-Version: 1.0\r\n"))
     fields += [(name.lower().encode("ascii"), f"{name}: {value}\r\n".encode("ascii")) for name, value in entity.fields]

@@ -27,7 +27,8 @@ _LANE_ACTIONS = frozenset(
 
 @dataclass(slots=True, kw_only=True)
 class Throttle:
-    """The state of one lane at one receiver. All times are Unix seconds."""
+    """The state of one lane at one receiver. All times are one clock's seconds: a monotonic one's, so that a
+    step of the wall clock neither stops a lane nor lets it burst."""
 
     limits: Limits
     window: Window

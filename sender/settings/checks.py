@@ -15,7 +15,9 @@ from sender.settings.sections import Identity, PenstockFile, SourceTable
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 _LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 _POOL = re.compile(r"[a-z0-9]([a-z0-9_-]{0,62}[a-z0-9])?")  # as campaigns name it
-_SELECTOR = re.compile(r"[a-z0-9_](?:[a-z0-9._-]{0,61}[a-z0-9_])?")
+_SELECTOR_LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
+_KEY_ID_LIMIT = 255  # octets of domain, "/" and selector: how signers name a key
+_PORT_MAX = 65_535
 _SCHEMES = ("redis", "rediss", "valkey", "valkeys", "unix")
 
 
@@ -56,10 +58,26 @@ def ehlo_name(text: str) -> bool:
     return host_name(text)
 
 
+def redis_flaw(url: str) -> str:
+    """Why this can't be the queue's URL, or "" where its form is good; says nothing of a password in it."""
+    try:
+        parts = urlsplit(url)
+        if parts.scheme not in _SCHEMES:
+            return f"starts with none of {', '.join(scheme + '://' for scheme in _SCHEMES)}"
+        if parts.port == 0:
+            return "no server listens on port 0"
+    except ValueError:  # its text would quote what may be a part of the password
+        return f"its host or port can't be read: a port is a number up to {_PORT_MAX}, an IPv6 address stands in brackets"
+    if parts.scheme == "unix":
+        return "" if parts.path and not parts.netloc else "names no absolute path: write unix:///path/of/socket"
+    if not re.fullmatch(r"/?[0-9]*", parts.path):
+        return f"{parts.path!r} is no database: write /0"
+    return ""
+
+
 def _redis(main: PenstockFile, file: str) -> Iterator[ConfigError]:
-    url = main.redis.url
-    if url and urlsplit(url).scheme not in _SCHEMES:
-        yield ConfigError(file, "redis.url", f"starts with none of {', '.join(scheme + '://' for scheme in _SCHEMES)}")
+    if main.redis.url and (why := redis_flaw(main.redis.url)):
+        yield ConfigError(file, "redis.url", why)
 
 
 def _net(main: PenstockFile, file: str) -> Iterator[ConfigError]:
@@ -78,6 +96,10 @@ def _metrics(main: PenstockFile, file: str) -> Iterator[ConfigError]:
         yield ConfigError(file, "metrics.address", f"{main.metrics.address!r} is not an IP address")
     elif not main.metrics.token and not ipaddress.ip_address(main.metrics.address).is_loopback:
         yield ConfigError(file, "metrics.token", f"missing: {main.metrics.address} can be reached from outside")
+    last = main.metrics.port + 1 + main.fleet.delivery  # the expander's own, the scheduler's, one each delivery process
+    if last > _PORT_MAX:
+        why = f"{main.metrics.port}: the last of {main.fleet.delivery} delivery processes would need port {last}"
+        yield ConfigError(file, "metrics.port", f"{why}; allowed are ports to {_PORT_MAX}")
 
 
 def _retry(main: PenstockFile, file: str) -> Iterator[ConfigError]:
@@ -112,8 +134,10 @@ def _keys(identity: Identity, key: str, file: str) -> Iterator[ConfigError]:
     selectors = [item.selector for item in identity.keys]
     for place, item in enumerate(identity.keys):
         where = f"{key}.keys[{place}]"
-        if not _SELECTOR.fullmatch(item.selector):
+        if not all(_SELECTOR_LABEL.fullmatch(label) for label in item.selector.split(".")):
             yield ConfigError(file, f"{where}.selector", f"{item.selector!r} is not a lower-case DNS name")
+        elif len(identity.domain) + 1 + len(item.selector) > _KEY_ID_LIMIT:
+            yield ConfigError(file, f"{where}.selector", f"longer than {_KEY_ID_LIMIT - 1} octets together with its domain")
         if item.selector in selectors[:place]:
             yield ConfigError(file, f"{where}.selector", f"{item.selector!r} is there already")
         if item.from_ is not None and item.until is not None and item.until <= item.from_:

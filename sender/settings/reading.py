@@ -59,8 +59,8 @@ class Settings:
         return deadlines(self.timeouts, self.net.connect_timeout)
 
     def path(self, name: str) -> Path:
-        """Where a file named in penstock.toml is: relative names start at the configuration directory."""
-        return self.directory / Path(name).expanduser()
+        """Where a file named in penstock.toml is, as an absolute path: relative names start at the configuration directory."""
+        return (self.directory / Path(name).expanduser()).absolute()
 
     def __repr__(self) -> str:
         return f"<Settings {self.directory}: {len(self.sources)} sources, {len(self.receivers)} receivers>"

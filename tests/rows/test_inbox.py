@@ -18,7 +18,7 @@ from sender.queue import open_queue
 from sender.queue.base import Queue
 from sender.queue.client import Client
 from sender.queue.pack import HEADER, MAX_BODY
-from tests.queue.feeding import QUEUED_AT, ROUTE, filled, flat, leased
+from tests.queue.feeding import QUEUED_AT, ROUTE, filled, flat, leased, settlement
 from tests.rows.town import DOMAIN, PATIENCE_S, SPEC, Town, by_state, town
 from workers.embedded import embedded_valkey
 
@@ -99,18 +99,36 @@ HOSTILE_PACKS = {
 @pytest.mark.integration
 @pytest.mark.row("S30")
 @pytest.mark.parametrize("kind", HOSTILE_PACKS)
-async def test_a_hostile_pack_on_a_route_holds_nothing_up(kind: str, tmp_path: Path) -> None:
+async def test_a_hostile_pack_on_a_route_is_parked_and_those_leased_with_it_go_on(kind: str, tmp_path: Path) -> None:
     async with store(tmp_path / "store") as (client, queue):
         some = await filled(queue, 10, pack_size=5)
-        (found,) = await client.run([("KEYS", f"*packs:spring:{ROUTE}")])
-        (key,) = found
-        (packs,) = await client.run([("ZRANGE", key, 0, -1)])
-        await client.run([("ZREM", key, packs[0]), ("ZADD", key, QUEUED_AT, HOSTILE_PACKS[kind])])
+        ((key,),) = await client.run([("KEYS", f"*packs:spring:{ROUTE}")])
+        await client.run([("ZADD", key, QUEUED_AT - 1, HOSTILE_PACKS[kind])])
         taken: list[Envelope] = []
         with trio.fail_after(PATIENCE_S):
-            while len(taken) < 5:
-                taken += flat(await leased(queue, 5))
-        assert taken == some[5:]
+            while len(taken) < 10:
+                taken += flat(await leased(queue, 20))
+        assert sorted(envelope.ordinal for envelope in taken) == [envelope.ordinal for envelope in some]
+        assert (await queue.depth(QUEUED_AT)).refused == 1
+        (status,) = await queue.status(["spring"])
+        assert status.final[ROUTE.receiver, State.UNKNOWN] in (1, 5)
+
+
+@pytest.mark.integration
+@pytest.mark.row("S30")
+async def test_hostile_octets_among_the_retries_hold_none_of_them_up(tmp_path: Path) -> None:
+    evil = [LUA, b"\0", b"main/google\0spring\0", b"main/google\0spring\0" + LUA, pickle.dumps(Trap(Path("/nonexistent")))]
+    async with store(tmp_path / "store") as (client, queue):
+        (envelope,) = await filled(queue, 1)
+        (lease,) = await leased(queue, 1)
+        await queue.settle([settlement(lease, again=[(0, QUEUED_AT + 60)])], QUEUED_AT)
+        ((key,),) = await client.run([("KEYS", "*later")])
+        await client.run([("ZADD", key, QUEUED_AT, octets) for octets in evil])
+        await queue.promote(QUEUED_AT + 61, 1_000)
+        with trio.fail_after(PATIENCE_S):
+            while not (found := flat(await leased(queue, 20))):
+                pass
+        assert [each.ordinal for each in found] == [envelope.ordinal]
         assert (await queue.depth(QUEUED_AT)).refused == 1
 
 

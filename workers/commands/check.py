@@ -15,13 +15,12 @@ import click
 
 from sender.content.key import PrivateKey
 from sender.content.rotation import Algorithm
-from sender.content.token import TokenKeys
 from sender.errors import ConfigError, ConfigErrors
 from sender.policy.receivers import Profiles
 from sender.settings import Settings, read
+from sender.settings.checks import redis_flaw
 from workers.commands.options import config_option
-
-_PRIVATE = 0o077  # mode bits that a secret's file may not have
+from workers.places import host_name, token_file, token_keys
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,17 +79,12 @@ def _keys(settings: Settings, today: date) -> Iterator[Finding]:
 
 
 def _tokens(settings: Settings, today: date) -> Iterator[Finding]:
-    if not settings.tokens.key_file:
-        return
-    path = settings.path(settings.tokens.key_file)
+    if not settings.tokens.key_file and not token_file(settings).exists():
+        return  # the first `penstock run` makes it
     try:
-        if path.stat().st_mode & _PRIVATE:
-            yield _main(settings, "tokens.key_file", f"{path}: others may read it; chmod 0600")
-        TokenKeys.parse(path.read_text(encoding="ascii"), file=str(path))
-    except OSError as error:
-        yield _main(settings, "tokens.key_file", f"{path}: {error.strerror}")
-    except UnicodeDecodeError:
-        yield _main(settings, "tokens.key_file", f"{path}: not a text of ASCII characters")
+        token_keys(settings)
+    except ConfigError as error:
+        yield _main(settings, "tokens.key_file", str(error))
     except ConfigErrors as several:
         yield from (Finding(error=error) for error in several.errors)
 
@@ -101,6 +95,8 @@ def _ca_file(settings: Settings, today: date) -> Iterator[Finding]:
 
 
 def _redis(settings: Settings, today: date) -> Iterator[Finding]:
+    if redis_flaw(settings.redis.url):
+        return  # empty, or reported already
     url = urlsplit(settings.redis.url)
     remote = url.scheme in ("redis", "valkey", "rediss", "valkeys") and url.hostname not in ("localhost", "127.0.0.1", "::1")
     if remote and url.scheme in ("redis", "valkey"):
@@ -115,7 +111,10 @@ def _metrics(settings: Settings, today: date) -> Iterator[Finding]:
 
 
 def _sources(settings: Settings, today: date) -> Iterator[Finding]:
-    here = settings.fleet.host or socket.gethostname()
+    here = host_name(settings)
+    if settings.sources and all(source.host not in ("", here) for source in settings.sources):
+        hosts = ", ".join(sorted({source.host for source in settings.sources}))
+        yield _source(settings, "host", f"no source is this host's ({here}), but {hosts}'s: nothing is sent from here")
     for source in settings.sources:
         if source.ehlo.rpartition(".")[2] in ("localdomain", "local", "invalid") or "." not in source.ehlo.strip("[]"):
             why = f"{source.ehlo!r} is no public name: receivers will refuse it"
