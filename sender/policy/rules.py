@@ -23,6 +23,8 @@ _CANDIDATES_LIMIT = 4_096  # (step, code, enhanced) seen: a receiver that invent
 _OUTCOMES_LIMIT = 2_048  # replies remembered; a receiver that invents texts must not either
 _ID_LENGTH = 12  # words this long that end in a digit are queue ids and the like; "_" and "/" are left to codes and links
 
+_STOPS = frozenset({Action.STOP_SOURCE, Action.STOP_DOMAIN, Action.PAUSE_CAMPAIGN})  # with a time of their own
+
 _CODE = re.compile(r"[45](\d\d|xx)")
 _ENHANCED = re.compile(r"[45x]\.(\d{1,3}|x)\.(\d{1,2}x|\d{1,3}|x)")
 _UPPER = re.compile(r"(?<!\\)[A-Z]")
@@ -102,6 +104,8 @@ def compile_rule(table: RuleTable, receiver: str) -> tuple[Rule | None, list[tup
     ]
     pattern = _pattern(table.pattern, wrong)
     wrong += [("examples", f"{text!r} does not begin with a reply code") for text in table.examples if not _is_reply(text)]
+    if table.verdict is Verdict.UNSENT and not _holds_back(table):
+        wrong.append(("verdict", "'unsent' costs no attempt: without `retry`, action 'pause' or a stop it would hammer"))
     if wrong:
         return None, wrong
     rule = Rule(
@@ -189,6 +193,11 @@ def misjudged(book: RuleBook, rule: Rule) -> Iterator[tuple[str, Rule | None]]:
             found = book.find(step, example_reply(text))
             if found is not rule:
                 yield text, found
+
+
+def _holds_back(table: RuleTable) -> bool:
+    """Whether something of this rule keeps its envelopes from coming back at once."""
+    return bool(table.retry or (Action.PAUSE in table.actions and table.pause) or _STOPS.intersection(table.actions))
 
 
 def _permanent(scope: Scope) -> Verdict:

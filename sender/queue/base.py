@@ -119,6 +119,7 @@ class Again:
     position: int
     envelope: Envelope
     due: float
+    tried: bool = True  # an attempt ended in "later": counted among the deferrals, if `due` is not 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,7 +191,7 @@ class Queue(Protocol):
         """Move unusable inbox entries to the dead-letter stream."""
 
     async def spec(self, campaign: str) -> bytes | None:
-        """The checked campaign, or None where there is none of that id."""
+        """The checked campaign, or None where there is none of that id, or where it is finished and `reclaim` has seen it."""
 
     async def open_campaigns(self) -> Sequence[str]:
         """The campaigns that may still have recipients to expand."""
@@ -205,7 +206,11 @@ class Queue(Protocol):
         """Nothing more comes: take the campaign off the list of open ones."""
 
     async def ready(self, limit: int) -> Sequence[ReadyRoute]:
-        """Routes with work, those whose work is oldest first."""
+        """Routes with work, at most `limit`, those whose work is oldest first.
+
+        Where there are more, successive calls on one object walk through all of them, oldest first within a walk: a route
+        that can't be served now hides no other. Each object walks by itself; one that fits all in shows all in each call.
+        """
 
     async def lease(self, requests: Sequence[LeaseRequest], now: float) -> Sequence[Lease]:
         """Lease packs by priority, then fair share among campaigns; a request may get none, one or several leases.
@@ -229,7 +234,10 @@ class Queue(Protocol):
         """Make due envelopes ready; returns how many."""
 
     async def reclaim(self, now: float) -> int:
-        """Give back what owners that live no more had leased and not settled; returns how many envelopes."""
+        """Give back what owners that live no more had leased and not settled; returns how many envelopes.
+
+        It also drops the content of finished campaigns; their ids stay known.
+        """
 
     async def campaigns(self) -> Sequence[str]:
         """All campaigns the queue knows, newest first."""

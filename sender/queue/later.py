@@ -17,6 +17,11 @@ class Return:
     again: tuple[Again, ...]
 
     @property
+    def tried(self) -> int:
+        """How many of them were attempted."""
+        return sum(again.tried for again in self.again)
+
+    @property
     def pack(self) -> bytes:
         return encode([again.envelope for again in self.again])
 

@@ -30,6 +30,7 @@ from sender.queue.base import (
 from sender.queue.fairshare import ReadyWork
 from sender.queue.later import group
 from sender.queue.pack import decode, encode, encode_all, size
+from sender.queue.walk import Walk
 
 _DEAD_KEPT = 10_000
 _EVENTS_KEPT = 100_000
@@ -39,7 +40,8 @@ _EVENTS_KEPT = 100_000
 class _Campaign:
     """One campaign's inbox, its place in expansion, and its counters."""
 
-    spec: bytes | None = None  # None until it is accepted: recipients may come first
+    accepted_at: float | None = None  # None until it is accepted: recipients may come first
+    spec: bytes | None = None  # None again once the campaign is finished
     entries: dict[str, RowBatch] = field(default_factory=dict)
     seen: set[int] = field(default_factory=set)
     done: set[int] = field(default_factory=set)
@@ -55,6 +57,10 @@ class _Campaign:
     @property
     def complete(self) -> bool:
         return self.end is not None and self.done.issuperset(range(self.end))
+
+    @property
+    def finished(self) -> bool:
+        return not self.open and self.complete and self.final.total() == self.accepted
 
 
 @dataclass(slots=True)
@@ -74,6 +80,7 @@ class MemoryQueue:
         self._campaigns: dict[str, _Campaign] = {}
         self._accepted: list[str] = []
         self._ready: dict[Route, ReadyWork] = {}
+        self._walk = Walk()
         self._later: list[tuple[float, Route, str, bytes]] = []
         self._leases: dict[str, _Lease] = {}
         self._claims: dict[LaneId, str] = {}  # lane to owner
@@ -115,8 +122,8 @@ class MemoryQueue:
         await trio.lowlevel.checkpoint()
         self._announced.pop(announcement.entry, None)
         campaign = self._campaign(announcement.campaign)
-        if campaign.spec is None:
-            campaign.spec, campaign.open = spec, True
+        if campaign.accepted_at is None:
+            campaign.accepted_at, campaign.spec, campaign.open = now, spec, True
             self._accepted.append(announcement.campaign)
             if announcement.row:
                 entry = self._entry()
@@ -179,7 +186,11 @@ class MemoryQueue:
     async def ready(self, limit: int) -> Sequence[ReadyRoute]:
         await trio.lowlevel.checkpoint()
         routes = [ReadyRoute(route=route, envelopes=work.envelopes, oldest=work.oldest) for route, work in self._ready.items()]
-        return sorted(routes, key=lambda ready: (ready.oldest, str(ready.route)))[:limit]
+        (stretch,) = self._walk.stretches([len(routes)], limit)
+        oldest_first = sorted(routes, key=lambda ready: (ready.oldest, str(ready.route)))
+        shown = oldest_first[stretch.start : stretch.start + stretch.count]
+        self._walk.shown([len(shown)])
+        return shown
 
     async def lease(self, requests: Sequence[LeaseRequest], now: float) -> Sequence[Lease]:
         await trio.lowlevel.checkpoint()
@@ -239,7 +250,7 @@ class MemoryQueue:
         for back in group(settlement.again, held.open):
             held.open.difference_update(again.position for again in back.again)
             if back.due > 0:
-                campaign.deferrals[held.lease.route.receiver] += len(back.again)
+                campaign.deferrals[held.lease.route.receiver] += back.tried
                 self._later.append((back.due, held.lease.route, held.campaign, back.pack))
             else:
                 self._put(held.lease.route, held.campaign, back.pack)
@@ -286,6 +297,9 @@ class MemoryQueue:
                 self._put(held.lease.route, held.campaign, pack)
             returned += len(left)
             del self._leases[held.lease.id]
+        for campaign in self._campaigns.values():
+            if campaign.finished:
+                campaign.spec = None
         return returned
 
     async def campaigns(self) -> Sequence[str]:
@@ -305,7 +319,7 @@ class MemoryQueue:
                 deferrals=dict(campaign.deferrals),
             )
             for name, campaign in known.items()
-            if campaign.spec is not None
+            if campaign.accepted_at is not None
         ]
 
     async def depth(self, now: float) -> Depth:

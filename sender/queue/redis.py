@@ -37,9 +37,14 @@ async def open_redis(url: str, partitions: int) -> RedisQueue:
 
 
 async def _check_layout(client: Client, layout: Layout) -> None:
-    """Claim an empty store for this layout; ConfigError where another one was there first."""
+    """Claim an empty store for this layout; ConfigError where another one was there first.
+
+    A store that has its layout is only read: one that is full, and takes no more, must open to be drained.
+    """
     wanted = f"{LAYOUT_VERSION} {len(layout.partitions)}"
-    _, found = await client.run([("SET", LAYOUT, wanted, "NX"), ("GET", LAYOUT)])
+    (found,) = await client.run([("GET", LAYOUT)])
+    if found is None:
+        _, found = await client.run([("SET", LAYOUT, wanted, "NX"), ("GET", LAYOUT)])
     if found.decode() != wanted:
         version, _, number = found.decode().partition(" ")
         why = f"the store is laid out as version {version} with {number} partitions; configured is {layout}"

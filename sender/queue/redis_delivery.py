@@ -147,7 +147,8 @@ def _settlement(settlement: Settlement, returns: Sequence[Return], octets: list[
     backs = []
     for back in returns:
         octets.append(back.pack)
-        backs.append((back.due, [again.position for again in back.again], _ARGUMENTS_BEFORE + len(octets)))
+        positions = [again.position for again in back.again]
+        backs.append((back.due, positions, _ARGUMENTS_BEFORE + len(octets), back.tried))
     if settlement.events:
         octets.append(b"\n".join(settlement.events))
     return settlement.lease, final, backs, _ARGUMENTS_BEFORE + len(octets) if settlement.events else 0

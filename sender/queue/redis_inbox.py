@@ -20,7 +20,7 @@ from sender.queue import inbox
 from sender.queue.base import Announcement, Chunk, Inflow, Refusal, RowBatch
 from sender.queue.client import Command
 from sender.queue.keys import CAMPAIGNS, DEAD, ENDED, KNOWN, OPEN, CampaignKeys, Partition
-from sender.queue.redis_part import DEAD_ENTRIES, EVENT_ENTRIES, Bits, RedisPart, dead_letter, number_or_none
+from sender.queue.redis_part import DEAD_ENTRIES, EVENT_ENTRIES, Bits, RedisPart, number_or_none
 from sender.queue.scripts import Argument
 
 _ENTRY_MAX = inbox.MAX_SPEC + 64 * 1024  # octets: the largest value and its small companions
@@ -103,7 +103,7 @@ class RedisInbox(RedisPart):
         entries = [refusal.entry.removeprefix(_ROWS_BEFORE) for refusal in refusals]
         there = await self._client.run([("XRANGE", keys.rows, entry, entry) for entry in entries])
         await self._client.run(
-            [dead_letter(refusal) for refusal, found in zip(refusals, there, strict=True) if found],
+            [self._dead_letter(refusal) for refusal, found in zip(refusals, there, strict=True) if found],
         )
         own = (keys.rows, keys.seen, keys.done)
         await self._client.run([self._script("drop_rows", own, inbox.MAX_BATCHES - 1, *entries)])
@@ -137,8 +137,7 @@ class RedisInbox(RedisPart):
     async def _end(self, keys: CampaignKeys, ends: Sequence[inbox.End]) -> int | None:
         """Note where the rows end, by the first entry that says so, and drop those entries."""
         entries = [item.entry.removeprefix(_ROWS_BEFORE) for item in ends]
-        await self._client.run([("HSETNX", keys.progress, "end", ends[0].batches)])
-        _, end = await self._client.run([("XDEL", keys.rows, *entries), ("HGET", keys.progress, "end")])
+        (end,) = await self._client.run([self._script("end_rows", (keys.progress, keys.rows), ends[0].batches, *entries)])
         return number_or_none(end)
 
     async def expand(self, chunk: Chunk, now: float) -> bool:
@@ -181,7 +180,7 @@ class RedisInbox(RedisPart):
 
     async def finish_rows(self, campaign: str) -> None:
         name = inbox.campaign_id(campaign)
-        await self._client.run([("ZADD", ENDED, "NX", 0, name), ("ZREM", OPEN, name)])
+        await self._client.run([self._script("finish_rows", (ENDED, OPEN), name)])
 
 
 def _compressed(batches: Sequence[RowBatch]) -> list[Argument]:

@@ -21,6 +21,11 @@ class RedisPart:
     def _script(self, name: str, keys: Sequence[str], *arguments: Argument) -> Command:
         return self._client.scripts[name](tuple(keys), *arguments)
 
+    def _dead_letter(self, refusal: Refusal) -> Command:
+        """The command that keeps what could not be used."""
+        content = (refusal.entry, refusal.campaign, refusal.why, refusal.payload[:MAX_PAYLOAD])
+        return self._script("letter", (DEAD,), DEAD_ENTRIES, *content)
+
 
 class Bits(Container[int]):
     """A Redis bitmap as a set of numbers."""
@@ -39,8 +44,3 @@ def number_or_none(octets: bytes | None) -> int | None:
     return int(octets) if octets is not None else None
 
 
-def dead_letter(refusal: Refusal) -> Command:
-    """The command that keeps what could not be used."""
-    content = ("entry", refusal.entry, "campaign", refusal.campaign, "why", refusal.why)
-    payload = refusal.payload[:MAX_PAYLOAD]
-    return ("XADD", DEAD, "MAXLEN", "~", DEAD_ENTRIES, "*", "v", 1, *content, "payload", payload)

@@ -1,8 +1,8 @@
 """The Redis backend's upkeep: who lives, what is due, what the dead leave behind, what may be forgotten.
 
-A scheduler calls `promote` and `reclaim` every few seconds; any number of schedulers may. Two things are forgotten: a
-dead owner's claims, and a campaign `KEPT_S` after its last recipient became final. Until then its id is known, so that a
-repeated submission sends nothing; afterwards it is a new one.
+A scheduler calls `promote` and `reclaim` every few seconds; any number of schedulers may. Three things are forgotten:
+a dead owner's claims, a campaign's content as soon as its last recipient is final, and the campaign `KEPT_S` later. Until
+then its id is known, so that a repeated submission sends nothing; afterwards it is a new one.
 """
 
 from collections.abc import Iterator, Mapping, Sequence, Set
@@ -15,7 +15,7 @@ from sender.queue.base import OWNER_LIFE_S, Refusal
 from sender.queue.client import Client, Command
 from sender.queue.keys import ENDED, FINISHED, KNOWN, OWNERS, CampaignKeys, Layout, Partition
 from sender.queue.pack import PackError, counted, decode, encode_all
-from sender.queue.redis_part import EVENT_ENTRIES, Bits, dead_letter
+from sender.queue.redis_part import EVENT_ENTRIES, Bits
 from sender.queue.redis_views import RedisViews
 from sender.queue.scripts import Argument
 
@@ -100,7 +100,7 @@ class RedisUpkeep(RedisViews):
         positions = [position for some, _, _ in held.unreadable for position in some]
         told = msgspec.msgpack.encode([(lease, {State.UNKNOWN: positions}, (), 0)])
         entry = f"leases/{lease}"
-        letters = [dead_letter(Refusal(entry=entry, campaign="", why=why, payload=pack)) for _, pack, why in held.unreadable]
+        letters = [self._dead_letter(Refusal(entry=entry, campaign="", why=why, payload=pack)) for _, pack, why in held.unreadable]
         return [*letters, self._script("settle", keys, partition.prefix, told, EVENT_ENTRIES)]
 
     async def _bury_owners(self, now: float) -> None:
@@ -119,8 +119,14 @@ class RedisUpkeep(RedisViews):
             ]
         )
         seen: list[Argument] = []
+        content: list[Command] = []
         for status in await self.status([name.decode() for name in looked]):
-            seen += [status.campaign, int(status.complete and status.queued == 0)]
+            finished = status.complete and status.queued == 0
+            seen += [status.campaign, int(finished)]
+            if finished:
+                keys = CampaignKeys(status.campaign)
+                content.append(self._script("drop_spec", (keys.spec, keys.progress)))
+        await self._client.run(content)  # first: who dies in between does both again
         commands = [self._script("retire", (ENDED, FINISHED), now, now + _LOOK_AGAIN_S, *seen)]
         for name in old:
             campaign = name.decode()

@@ -1,13 +1,15 @@
 """The Redis backend's windows: what waits, what became of it, and the events. Nothing here changes anything."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 from sender.model import Route, State
 from sender.queue.base import CampaignStatus, Depth, ReadyRoute
-from sender.queue.client import Command
-from sender.queue.keys import DEAD, KNOWN, CampaignKeys
+from sender.queue.client import Client, Command
+from sender.queue.keys import DEAD, KNOWN, CampaignKeys, Layout
 from sender.queue.redis_part import Bits, RedisPart, number_or_none
+from sender.queue.walk import Walk
 
 _START = "0-0"
 
@@ -15,16 +17,29 @@ _START = "0-0"
 class RedisViews(RedisPart):
     """Looking."""
 
+    def __init__(self, client: Client, layout: Layout) -> None:
+        super().__init__(client, layout)
+        self._walk = Walk()
+
     async def ready(self, limit: int) -> Sequence[ReadyRoute]:
+        partitions = self._layout.partitions
+        lengths = await self._client.run([("ZCARD", part.key("routes")) for part in partitions])
+        stretches = self._walk.stretches(lengths, limit)
         answers = await self._client.run(
-            [self._script("ready", (part.key("routes"), part.key("waiting")), limit) for part in self._layout.partitions]
+            [
+                self._script("ready", (part.key("routes"), part.key("waiting")), *stretch)
+                for part, stretch in zip(partitions, stretches, strict=True)
+            ]
         )
         routes = [
-            ReadyRoute(route=_route(name), envelopes=int(envelopes), oldest=float(oldest))
-            for answer in answers
+            (place, ReadyRoute(route=_route(name), envelopes=int(envelopes), oldest=float(oldest)))
+            for place, answer in enumerate(answers)
             for name, oldest, envelopes in answer
         ]
-        return sorted(routes, key=lambda ready: (ready.oldest, str(ready.route)))[:limit]
+        kept = sorted(routes, key=lambda found: (found[1].oldest, str(found[1].route)))[:limit]
+        given = Counter(place for place, _ in kept)  # of each partition the first ones: it answers in the same order
+        self._walk.shown([given[place] for place in range(len(partitions))])
+        return [ready for _, ready in kept]
 
     async def campaigns(self) -> Sequence[str]:
         (names,) = await self._client.run([("ZREVRANGE", KNOWN, 0, -1)])

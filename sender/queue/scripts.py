@@ -10,8 +10,8 @@ Argument: TypeAlias = str | bytes | int | float
 
 _LIBRARY = "route"  # no script of its own: put behind the first line of those that move packs
 _MOVE_PACKS = ("append", "give_back", "lease", "promote", "settle", "split")
-_INBOX = ("add_rows", "bury", "commit", "drop_rows", "open", "read", "stage", "store_spec")
-_OTHERS = ("beat", "ready", "retire", "unclaim")
+_INBOX = ("add_rows", "bury", "commit", "drop_rows", "end_rows", "finish_rows", "letter", "open", "read", "stage", "store_spec")
+_OTHERS = ("beat", "drop_spec", "ready", "retire", "unclaim")
 
 
 @dataclass(frozen=True, slots=True)

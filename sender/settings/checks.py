@@ -69,7 +69,9 @@ def redis_flaw(url: str) -> str:
     except ValueError:  # its text would quote what may be a part of the password
         return f"its host or port can't be read: a port is a number up to {_PORT_MAX}, an IPv6 address stands in brackets"
     if parts.scheme == "unix":
-        return "" if parts.path and not parts.netloc else "names no absolute path: write unix:///path/of/socket"
+        return (
+            "" if parts.path and not parts.netloc.rpartition("@")[2] else "names no absolute path: write unix:///path/of/socket"
+        )
     if not re.fullmatch(r"/?[0-9]*", parts.path):
         return f"{parts.path!r} is no database: write /0"
     return ""

@@ -1,6 +1,8 @@
 """`penstock run`: a fleet on this host, or one role of it."""
 
 import os
+import sys
+from functools import partial
 from pathlib import Path
 
 import click
@@ -22,6 +24,7 @@ from workers.scheduler import schedule
 from workers.signer import harden, serve, stop_at_sigterm
 
 _ROLES = ("delivery", "expander", "scheduler", "signer")
+_SINGLE = ("expander", "scheduler")  # one a host: a second one would take the first one's metrics port
 
 
 @click.command()
@@ -34,8 +37,11 @@ def command(role: str | None, index: int, config: Path | None) -> None:
     SIGTERM drains: nothing new is begun, open transactions finish, the rest goes back to the queue. A second SIGTERM stops
     at once; still nothing is lost.
     """
+    if index and role in _SINGLE:
+        raise click.BadParameter(f"there is one {role} on a host: {index} can't be run", param_hint="--index")
     match role:
         case None:
+            _check(config)
             trio.run(run_fleet, config)
         case "delivery":
             run_role(deliver, f"delivery-{index}", config, DELIVERY_PORT + index)
@@ -45,6 +51,18 @@ def command(role: str | None, index: int, config: Path | None) -> None:
             run_role(schedule, f"scheduler-{index}", config, SCHEDULER_PORT)
         case "signer":
             _sign(index, config)
+
+
+def _check(config: Path | None) -> None:
+    """Refuse to start a fleet that could not work, with all errors at once, rather than restart its parts for ever.
+
+    `penstock check` runs as a process of its own, since it opens private keys: none may stay in our memory.
+    """
+    command = [sys.executable, "-m", "workers.cli", "check", *(["--config", str(config)] if config else [])]
+    checked = trio.run(partial(trio.run_process, command, capture_stdout=True, capture_stderr=True, check=False))
+    if checked.returncode:
+        click.echo(checked.stderr.decode(errors="backslashreplace"), err=True, nl=False)
+        raise click.exceptions.Exit(1)
 
 
 def _sign(index: int, config: Path | None) -> None:

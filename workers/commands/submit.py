@@ -1,8 +1,14 @@
-"""`penstock submit`: a campaign and its recipients into the inbox. A repeat of the same submission adds nothing."""
+"""`penstock submit`: a campaign and its recipients into the inbox. A repeat of the same submission adds nothing.
+
+1. All that the files can tell is checked before the store is asked for anything.
+2. The queue knows batches of recipients by their number alone. So a known id is held against what the store says of it: once
+   all its recipients have been read, nothing can be added, and a list of another length is refused as another list.
+3. Before that, batches whose number is known are left out, and the output says how many and what that means.
+"""
 
 import os
 import sys
-from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
@@ -17,12 +23,15 @@ from sender.content.campaign_file import load as load_campaign
 from sender.content.spec import CampaignSpec, dump
 from sender.content.template import compile_campaign
 from sender.errors import ConfigError, ConfigErrors
-from sender.queue.base import Queue, RowBatch
-from sender.settings import Settings
+from sender.queue import inbox
+from sender.queue.base import CampaignStatus, Queue, RowBatch
+from sender.queue.memory import MemoryQueue
+from sender.settings import Settings, load
 from workers.commands.options import config_option
-from workers.process import open_configured_queue
+from workers.process import connected
 from workers.recipients import Recipients
 
+_OTHER = "another list needs another --id"
 _BATCHES_AT_ONCE = 16  # a submission never holds more than this in memory
 
 
@@ -37,18 +46,48 @@ def command(campaign_file: Path, recipients: BinaryIO, campaign_id: str | None, 
 
 
 async def _submit(campaign_file: Path, stream: BinaryIO, campaign_id: str, config: Path | None) -> None:
-    async with open_configured_queue(config) as (settings, queue):
-        await submit(campaign_file, stream, campaign_id, settings, queue)
+    settings = load(config)
+    submission = check(campaign_file, stream, campaign_id, settings)
+    async with connected(settings, 0.0) as queue:
+        await hand_over(submission, queue)
 
 
 async def submit(campaign_file: Path, stream: BinaryIO, campaign_id: str, settings: Settings, queue: Queue) -> None:
     """Check a campaign against this configuration and hand it over with all its recipients."""
+    await hand_over(check(campaign_file, stream, campaign_id, settings), queue)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """A campaign that was checked, and its recipients, still to be read."""
+
+    campaign: str
+    spec: CampaignSpec
+    recipients: Recipients
+    size: int | None  # octets of the recipients, where that is known
+
+
+def check(campaign_file: Path, stream: BinaryIO, campaign_id: str, settings: Settings) -> Submission:
+    """All that can be said before the store is asked; raises ConfigErrors or ConfigError."""
+    try:
+        inbox.campaign_id(campaign_id)
+    except ValueError as error:
+        raise ConfigError("--id", "", str(error)) from error
     spec = load_campaign(campaign_file)
     recipients = Recipients(stream, getattr(stream, "name", "recipients"))
-    campaigns(settings, queue).check(campaign_id, dump(spec))
+    campaigns(settings, MemoryQueue()).check(campaign_id, dump(spec))  # to check asks no queue
     _check_columns(spec, recipients, str(campaign_file))
-    await _announce(queue, campaign_id, spec)
-    await _add(queue, campaign_id, recipients, _size(stream))
+    return Submission(campaign=campaign_id, spec=spec, recipients=recipients, size=_size(stream))
+
+
+async def hand_over(submission: Submission, queue: Queue) -> None:
+    """Write a submission to the inbox; raises ConfigError where its id is another submission's."""
+    await _announce(queue, submission.campaign, submission.spec)
+    known = await queue.status([submission.campaign])
+    if known and known[0].complete and not known[0].waiting_batches:
+        _compare(submission, known[0])
+    else:
+        await _add(queue, submission)
 
 
 def _check_columns(spec: CampaignSpec, recipients: Recipients, file: str) -> None:
@@ -72,23 +111,38 @@ async def _announce(queue: Queue, campaign_id: str, spec: CampaignSpec) -> None:
         await queue.announce(campaign_id, document)
 
 
-async def _add(queue: Queue, campaign_id: str, recipients: Recipients, size: int | None) -> None:
-    batches, added, rows = recipients.batches(), 0, 0
-    count = 0
+def _compare(submission: Submission, status: CampaignStatus) -> None:
+    """All recipients of this id were read before: a list of another length is another list, and is not dropped in silence."""
+    rows = sum(map(_rows, submission.recipients.batches()))
+    where = f"campaign {submission.campaign}"
+    if rows != status.accepted:
+        why = f"complete with {status.accepted:,} recipients; this list has {rows:,} and was NOT added: give another --id"
+        raise ConfigError(where, "", why)
+    click.echo(f"{submission.campaign}: complete since an earlier submission of {rows:,} recipients; nothing was added.")
+    click.echo(f"If this is not that list, it was NOT submitted: {_OTHER}.")
+
+
+async def _add(queue: Queue, submission: Submission) -> None:
+    campaign, batches = submission.campaign, submission.recipients.batches()
+    added = count = rows = 0
     with _progress() as progress:
-        task = progress.add_task(campaign_id, total=size)
+        task = progress.add_task(campaign, total=submission.size)
         while some := list(islice(batches, _BATCHES_AT_ONCE)):
-            added += await queue.add_rows(campaign_id, some)
+            added += await queue.add_rows(campaign, some)
             count += len(some)
-            rows += sum(_rows(some))
-            progress.update(task, completed=recipients.octets)
-    await queue.close_rows(campaign_id, count)
-    repeated = f"; {count - added} of {count} batches were there already" if added < count else ""
-    click.echo(f"{campaign_id}: {rows:,} recipients submitted{repeated}")
+            rows += sum(map(_rows, some))
+            progress.update(task, completed=submission.recipients.octets)
+    await queue.close_rows(campaign, count)
+    if added == count:
+        click.echo(f"{campaign}: {rows:,} recipients submitted")
+        return
+    click.echo(f"{campaign}: {rows:,} recipients read; {added} of {count} batches submitted.")
+    click.echo(f"{count - added} batches were NOT added: an earlier submission has brought their numbers.")
+    click.echo(f"That is right for a repeat of the same list, and for no other: {_OTHER}.")
 
 
-def _rows(batches: list[RowBatch]) -> Iterator[int]:
-    return (batch.rows.count(b"\n") + 1 for batch in batches)
+def _rows(batch: RowBatch) -> int:
+    return batch.rows.count(b"\n") + 1
 
 
 def _size(stream: BinaryIO) -> int | None:

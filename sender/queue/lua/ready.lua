@@ -3,10 +3,10 @@
 --
 -- KEYS  1  P routes   zset  route -> when its oldest ready envelope was queued
 --       2  P waiting  hash  "ready <route>" -> envelopes
--- ARGV  1  how many at most
+-- ARGV  1  how many to pass over   2  how many at most
 -- Gives for each {route, oldest, envelopes}
 
-local routes = redis.call('ZRANGE', KEYS[1], 0, ARGV[1] - 1, 'WITHSCORES')
+local routes = redis.call('ZRANGE', KEYS[1], ARGV[1], ARGV[1] + ARGV[2] - 1, 'WITHSCORES')
 local ready = {}
 for place = 1, #routes, 2 do
   ready[#ready + 1] = { routes[place], routes[place + 1], redis.call('HGET', KEYS[2], 'ready ' .. routes[place]) or '0' }

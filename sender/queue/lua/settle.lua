@@ -7,7 +7,8 @@
 --       computed, because they follow from the lease's record: those of route.lua, and
 --       P lease:<id>    hash    see lease.lua
 --       P settled:<id>  bitmap  positions settled
--- ARGV  1  P   2  settlements, MessagePack: {lease, {state: {position ...}}, {{due, {position ...}, pack} ...}, events}
+-- ARGV  1  P   2  settlements, MessagePack: {lease, {state: {position ...}}, {{due, {position ...}, pack, tried} ...},
+--          events}
 --       where packs and events (0: none) are places in ARGV, because this MessagePack knows text only
 --       3  how many entries of events are kept, about   then packs and events
 -- Gives the returns that were settled in part before, as {settlement from 0, return from 0, open position ...}: they
@@ -48,7 +49,7 @@ for number, settlement in ipairs(cmsgpack.unpack(ARGV[2])) do
       settled = settled + new
     end
     for place, back in ipairs(returns) do
-      local due, positions, pack = back[1], back[2], ARGV[back[3]]
+      local due, positions, pack, tried = back[1], back[2], ARGV[back[3]], back[4]
       local open = open_positions(bits, size, positions)
       if #open == #positions then
         for _, position in ipairs(open) do
@@ -58,7 +59,9 @@ for number, settlement in ipairs(cmsgpack.unpack(ARGV[2])) do
         if due > 0 then
           redis.call('ZADD', KEYS[2], due, struct.pack('ss', route, campaign) .. pack)
           redis.call('HINCRBY', P .. 'waiting', 'later', #open)
-          redis.call('HINCRBY', counts, 'deferred ' .. receiver, #open)
+          if tried > 0 then
+            redis.call('HINCRBY', counts, 'deferred ' .. receiver, tried)
+          end
         else
           put(P, route, campaign, pack)
         end

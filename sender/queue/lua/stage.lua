@@ -1,7 +1,8 @@
 #!lua
 -- Write down a chunk before any of it is applied: from here on it will be finished, whoever dies.
 --
--- KEYS  1  penstock:{<campaign>}:progress  hash  chunk: the next number; last: digest of the one before; end: batches
+-- KEYS  1  penstock:{<campaign>}:progress  hash  chunk: the next number; last: digest of the one before;
+--                                            end: batches; finished: 1 once its content is gone
 --       2  penstock:{<campaign>}:staged    hash  digest, chunk: the chunk begun and not finished
 -- ARGV  1  number   2  digest   3  the chunk
 -- Gives "staged" (go on and apply it), "done" (it was applied before) or "taken" (another chunk has that number).

@@ -6,8 +6,11 @@
 --       3  penstock:{<campaign>}:rows      stream  see add_rows.lua
 --       4  penstock:{<campaign>}:progress  hash    see stage.lua
 -- ARGV  1  spec   2  the recipient as a JSON line, or ""
--- Gives 1, or 0 where there was one.
+-- Gives 1, or 0 where there was one, or had been: see drop_spec.lua.
 
+if redis.call('HEXISTS', KEYS[4], 'finished') == 1 then
+  return 0
+end
 if not redis.call('SET', KEYS[1], ARGV[1], 'NX') then
   return 0
 end

@@ -1,0 +1,245 @@
+"""One session's place in a lane, from the decision to open it until it has left.
+
+1. `run` waits for a place in the process and for the connection pace, then opens the session.
+2. `_use` alternates: wait until there is something to send (`_more`), send as long as there is (`pump`).
+3. `_take` hands out the next message, if pace, limits and pause permit; `_finished` reads what came of it.
+4. The session leaves when it has sent its share, was idle too long, is asked to (`ending`), or when its place in the process
+   is wanted and it has nothing to do.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from random import Random
+from typing import Protocol
+
+import trio
+
+from sender.backlog import Backlog, Held
+from sender.campaigns import Campaign
+from sender.model import Destination, Outcome, Reply, Result, Source, Step, Transaction, Verdict
+from sender.net.pool import Seat
+from sender.net.session import Failure, Session
+from sender.policy.receivers import Profile
+from sender.policy.stops import Stops
+from sender.policy.throttle import Throttle
+from sender.policy.verdict import judge_failure, judge_result
+from sender.preparation import Preparer
+from sender.record import Recorder
+from sender.settling import Settler
+
+_LOOK_S = 1.0  # how often an idle session looks whether somebody waits for its place in the process
+
+
+class Sessions(Protocol):
+    """What the metrics must offer."""
+
+    def session_opened(self, source: str, receiver: str, tls: str) -> None: ...
+    def session_closed(self, source: str, receiver: str) -> None: ...
+    def session_failed(self, receiver: str, kind: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrewServices:
+    """What all crews of a process share."""
+
+    connect: Callable[[Source, Destination, Profile], Awaitable[Session | Failure]]
+    preparer: Preparer
+    recorder: Recorder
+    settler: Settler
+    metrics: Sessions
+    label: Callable[[str], str]  # what metrics call a receiver
+    rng: Random
+    slots: trio.CapacityLimiter  # sessions of the whole process
+    stops: Stops
+    waits_scale: float = 1.0  # multiplies every pause
+    on_trouble: Callable[[str], None] = lambda text: None
+
+
+class Deck(Protocol):
+    """What a berth needs of its crew."""
+
+    source: Source
+    throttle: Throttle
+    services: CrewServices
+    label: str  # what metrics call the receiver
+    draining: bool
+
+    def prepare_more(self, backlog: Backlog) -> None: ...
+    def learn(self, outcome: Outcome, reason: str, campaign: Campaign) -> None: ...
+    def staff(self) -> None: ...
+    def changed(self) -> None: ...
+    def conclude(
+        self,
+        held: Held,
+        outcome: Outcome,
+        *,
+        step: Step,
+        reply: Reply | None = None,
+        why: str = "",
+        mx: str = "",
+        seconds: float = 0.0,
+    ) -> None: ...
+
+
+class Berth:
+    """One session of a lane, for one destination."""
+
+    def __init__(self, deck: Deck, backlog: Backlog) -> None:
+        self.backlog, self._deck = backlog, deck
+        self.session: Session | None = None  # None while it is being opened
+        self.ending = False  # it takes nothing more
+        self._busy = False
+        self._since = trio.current_time()  # busy, or idle
+        self._delivered = 0
+        self._opening = trio.CancelScope()
+
+    def seat(self, number: int) -> Seat | None:
+        """The session as the pool sees it; None while it is being opened, and once it is on its way out."""
+        if self.session is None or (self.ending and not self._busy):
+            return None
+        return Seat(
+            id=number,
+            destination=self.backlog.destination.key,
+            busy=self._busy,
+            messages=self.session.messages,
+            opened_at=self.session.opened_at,
+            since=self._since,
+            ending=self.ending,
+        )
+
+    def drain(self) -> None:
+        """Open nothing any more; what is open leaves once what it has begun is through."""
+        self._opening.cancel()
+
+    async def run(self) -> None:
+        """From opening to leaving."""
+        async with self._deck.services.slots:
+            opened = await self._open()
+            if isinstance(opened, Failure):
+                self._turned_away(opened)
+            elif opened is not None:
+                self.session = opened
+                await self._use(opened)
+
+    async def _open(self) -> Session | Failure | None:
+        """A new session, when its turn has come; None where none is wanted any more by then."""
+        deck = self._deck
+        with self._opening:
+            if not deck.draining:
+                await self._connection_pace()
+            if self.backlog.waiting and not deck.draining and not deck.throttle.paused(trio.current_time()):
+                return await deck.services.connect(deck.source, self.backlog.destination, self.backlog.profile)
+        return None
+
+    async def _connection_pace(self) -> None:
+        now, throttle = trio.current_time(), self._deck.throttle
+        due = throttle.next_connection_at(now)
+        throttle.pace.take_connection(now)
+        if due > now:
+            await trio.sleep_until(due)
+
+    async def _use(self, session: Session) -> None:
+        deck = self._deck
+        self.backlog.open += 1
+        deck.services.metrics.session_opened(deck.source.name, deck.label, session.tls_version)
+        try:
+            deck.prepare_more(self.backlog)
+            while await self._more(session):
+                self._turn(busy=True)
+                await session.pump(lambda: self._take(session), lambda result: self._finished(session, result))
+                self._turn(busy=False)
+        finally:
+            self.backlog.open -= 1
+            deck.services.metrics.session_closed(deck.source.name, deck.label)
+            if session.failure is not None:
+                deck.services.metrics.session_failed(deck.label, _kind(session.failure))
+            with trio.CancelScope(shield=True):
+                await session.aclose()
+
+    def _turn(self, *, busy: bool) -> None:
+        self._busy, self._since = busy, trio.current_time()
+
+    def _stays(self, session: Session) -> bool:
+        """Whether this session may take one more message."""
+        if self._deck.draining or self.ending or session.closed:
+            return False
+        limit = self._deck.throttle.messages_per_connection(trio.current_time())
+        return session.taken < min(limit, self.backlog.limits.messages_per_connection)
+
+    async def _more(self, session: Session) -> bool:
+        """Wait until this session has something to send; False where it should leave instead."""
+        backlog, deck = self.backlog, self._deck
+        deadline = trio.current_time() + backlog.limits.idle_s
+        while self._stays(session) and (now := trio.current_time()) < deadline:
+            if backlog.ready:
+                due = deck.throttle.next_message_at(now)
+                if due <= now:
+                    return session.usable_now()
+                deadline = due + backlog.limits.idle_s  # held back is not idle
+                with trio.move_on_at(due):
+                    await backlog.wait_changed()  # pace may be slow; to be told to leave must not be
+                continue
+            if not backlog.waiting and deck.services.slots.statistics().tasks_waiting:
+                return False  # the process has no place left for a session that has work
+            with trio.move_on_at(min(deadline, now + _LOOK_S)):
+                await backlog.wait_changed()
+        return False
+
+    def _take(self, session: Session) -> Transaction | None:
+        """The next message for this session, or None: nothing ready, or nothing permitted now."""
+        backlog, throttle = self.backlog, self._deck.throttle
+        if not backlog.ready or not self._stays(session):
+            return None
+        now = trio.current_time()
+        if throttle.next_message_at(now) > now:
+            return None
+        throttle.pace.take_message(now)
+        transaction = backlog.ready.popleft()
+        backlog.since = now
+        self._deck.prepare_more(backlog)
+        return transaction
+
+    def _finished(self, session: Session, result: Result) -> None:
+        held = result.transaction.tag
+        assert isinstance(held, Held)
+        deck, outcome = self._deck, judge_result(self.backlog.profile, result)
+        if outcome.verdict is Verdict.UNSENT and result.reply is None and self._delivered and not deck.draining:
+            # the session had worked and was closed under us: another one takes the message, nothing was tried
+            self.backlog.ready.append(result.transaction)
+            return
+        delivered = outcome.verdict is Verdict.DELIVERED
+        reason = "" if delivered else str(result.reply) if result.reply else result.error
+        deck.learn(outcome, reason, held.campaign)
+        deck.conclude(
+            held,
+            outcome,
+            step=result.step,
+            reply=result.reply,
+            why=result.error,
+            mx=session.peer.host,
+            seconds=result.seconds,
+        )
+        if delivered:
+            self._delivered += 1
+        else:
+            deck.staff()  # the window may have shrunk
+        if not self.backlog.held:
+            deck.changed()
+
+    def _turned_away(self, failure: Failure) -> None:
+        """A session could not be opened: the lane learns from it, and what waited for it pays or waits, as the outcome says."""
+        deck, backlog = self._deck, self.backlog
+        outcome = judge_failure(backlog.profile, failure.step, reply=failure.reply, kind=failure.kind)
+        deck.services.metrics.session_failed(deck.label, _kind(failure))
+        deck.throttle.after(outcome, trio.current_time(), str(failure.reply) if failure.reply else failure.error)
+        if backlog.sessions > 1 or deck.throttle.paused(trio.current_time()):
+            return  # other sessions go on with it, or the pause gives it back
+        for held in backlog.drain():
+            deck.conclude(held, outcome, step=failure.step, reply=failure.reply, why=failure.error, mx=failure.host)
+
+
+def _kind(failure: Failure) -> str:
+    """What the metrics call this failure."""
+    if failure.reply is not None:
+        return "reply"
+    return str(failure.kind) if failure.kind is not None else "protocol"
