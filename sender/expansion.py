@@ -3,40 +3,35 @@
 1. An announced campaign is parsed and its template compiled; what can't be used goes to the dead letters with the reason.
 2. Of each open campaign the next rows batches are read, a bounded distance ahead of delivery.
 3. Each row becomes an envelope: address checked and normalised, merge fields complete, or a final state with the reason.
-4. Each domain becomes a destination, a receiver, a route; a domain that DNS can't tell us about now waits on the route
-   `UNRESOLVED`, whose lane looks again.
+4. Each domain becomes a destination, a receiver, a route; a domain that DNS can't tell us about now waits on a route of its
+   own, whose lane looks again (`lookups`).
 5. Envelopes of one route travel in packs; the batches and what became of them are handed over in one `Chunk`.
 
 The Expander holds nothing that matters: killed at any moment, another begins where the last finished chunk ended.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import msgspec
-import trio
 
 from sender.campaigns import Campaign, Campaigns
 from sender.content.row import read_row
 from sender.content.spec import dump
-from sender.errors import ConfigErrors, ContentError, ResolutionError
+from sender.errors import ConfigErrors, ContentError
 from sender.events import Event
-from sender.model import Destination, Envelope, Route, State
+from sender.lookups import Lookups, Resolves
+from sender.model import Envelope, Route, State
 from sender.policy.receivers import Profiles
-from sender.queue.base import BATCH_ROWS, Announcement, Chunk, Inflow, Queue, Refusal, RoutedPack, RowBatch
+from sender.queue.base import BATCH_ROWS, Announcement, CampaignStatus, Chunk, Inflow, Queue, Refusal, RoutedPack, RowBatch
 from sender.queue.pack import encode
 
-UNRESOLVED = "~unresolved"  # the receiver of domains DNS can't tell us about now; "~" keeps it out of labels
 _BATCHES_PER_CHUNK = 20
-_LOOKUPS_AT_ONCE = 64
+_LOOK_AT = 200  # open campaigns in one call
 
 _lines = msgspec.json.Decoder()
-
-
-class Resolves(Protocol):
-    async def destination(self, domain: str) -> Destination: ...
 
 
 class Observes(Protocol):
@@ -87,16 +82,35 @@ class Expander:
         ahead: int = 1_000_000,
         on_trouble: Callable[[str], None] = lambda text: None,
     ) -> None:
-        self._queue, self._campaigns, self._resolver, self._profiles = queue, campaigns, resolver, profiles
+        self._queue, self._campaigns, self._lookups = queue, campaigns, Lookups(resolver, profiles)
         self._clock, self._metrics = clock, metrics
         self._pack_size, self._ahead, self._on_trouble = pack_size, ahead, on_trouble
 
     async def step(self) -> bool:
-        """Do what there is to do once, one chunk a campaign; false where nothing was waiting."""
+        """Do what there is to do once, one chunk a campaign; false where nothing was waiting.
+
+        First what gives memory back: a store that is full refuses the rest.
+        """
+        waiting = await self._finish_complete()
         busy = await self._check_announcements()
-        for campaign_id in await self._queue.open_campaigns():
-            busy = await self._advance(campaign_id) or busy
+        for status in waiting:
+            busy = await self._advance(status) or busy
         return busy
+
+    async def _finish_complete(self) -> list[CampaignStatus]:
+        """Take off the list what is expanded; returns the campaigns with something in the inbox.
+
+        The others cost no more than their status: there may be thousands.
+        """
+        names = await self._queue.open_campaigns()
+        waiting = []
+        for start in range(0, len(names), _LOOK_AT):
+            for status in await self._queue.status(names[start : start + _LOOK_AT]):
+                if status.waiting_batches:
+                    waiting.append(status)
+                elif status.complete:
+                    await self._queue.finish_rows(status.campaign)
+        return waiting
 
     async def _check_announcements(self) -> bool:
         announcements = await self._queue.announcements(100)
@@ -109,16 +123,14 @@ class Expander:
                 await self._queue.accept(announcement, dump(spec), self._clock())
         return bool(announcements)
 
-    async def _advance(self, campaign_id: str) -> bool:
-        campaign = await self._usable(campaign_id)
-        if campaign is None or await self._far_ahead(campaign_id):
+    async def _advance(self, status: CampaignStatus) -> bool:
+        campaign_id = status.campaign
+        if status.queued >= self._ahead or (campaign := await self._usable(campaign_id)) is None:
             return False
         inflow = await self._queue.rows(campaign_id, _BATCHES_PER_CHUNK)
         if inflow.malformed:
             await self._refuse("rows", inflow.malformed)
         if not inflow.batches and not inflow.repeats:
-            if inflow.exhausted:
-                await self._queue.finish_rows(campaign_id)
             return bool(inflow.malformed)
         await self._expand(campaign, inflow)
         return True
@@ -130,10 +142,6 @@ class Expander:
         except ConfigErrors as error:
             self._on_trouble(str(error))
             return None
-
-    async def _far_ahead(self, campaign_id: str) -> bool:
-        (status,) = await self._queue.status([campaign_id]) or (None,)
-        return status is not None and status.queued >= self._ahead
 
     async def _refuse(self, what: str, refusals: Sequence[Refusal]) -> None:
         await self._queue.refuse(refusals, self._clock())
@@ -185,7 +193,7 @@ class Expander:
         by_domain: dict[str, list[Envelope]] = defaultdict(list)
         for envelope in sorting.envelopes:
             by_domain[envelope.domain].append(envelope)
-        receivers = await self._receivers(by_domain.keys())
+        receivers = await self._lookups.receivers(by_domain.keys())
         routed: dict[str, list[Envelope]] = defaultdict(list)
         for domain, envelopes in by_domain.items():
             receiver = receivers[domain]
@@ -196,25 +204,6 @@ class Expander:
             else:
                 routed[receiver] += envelopes
         return routed
-
-    async def _receivers(self, domains: Iterable[str]) -> Mapping[str, str | None]:
-        """Each domain's receiver; None for a null MX."""
-        receivers: dict[str, str | None] = {}
-        limiter = trio.CapacityLimiter(_LOOKUPS_AT_ONCE)
-
-        async def look_up(domain: str) -> None:
-            async with limiter:
-                try:
-                    destination = await self._resolver.destination(domain)
-                except ResolutionError:
-                    receivers[domain] = UNRESOLVED
-                else:
-                    receivers[domain] = self._profiles.receiver(destination, domain) if destination.hosts else None
-
-        async with trio.open_nursery() as nursery:
-            for domain in domains:
-                nursery.start_soon(look_up, domain)
-        return receivers
 
     def _packs(self, campaign: Campaign, routed: Mapping[str, Sequence[Envelope]]) -> list[RoutedPack]:
         packs = []

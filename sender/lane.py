@@ -176,7 +176,7 @@ class Lane:
     def _postpone(self, lease: Lease, envelopes: Sequence[Envelope]) -> None:
         due = self._services.clock() + _POSTPONED_S
         for position, envelope in enumerate(envelopes):
-            self._services.crew.settler.again(lease, Again(position=position, envelope=envelope, due=due))
+            self._services.crew.settler.again(lease, Again(position=position, envelope=envelope, due=due, tried=False))
         self._crew.holding -= len(envelopes)
 
     async def _look_up(self, domain: str, several: Sequence[Held]) -> None:

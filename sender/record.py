@@ -91,7 +91,7 @@ class Recorder:
             self._settler.final(held.lease, held.position, fate.state, _event(attempt, str(fate.state)))
         else:
             told = None if outcome.verdict is Verdict.UNSENT else _event(attempt, "deferred")
-            self._settler.again(held.lease, _again(held, fate), told)
+            self._settler.again(held.lease, _again(held, fate, tried=told is not None), told)
         if outcome.verdict is not Verdict.UNSENT:
             self._on_attempt(attempt)
 
@@ -115,12 +115,12 @@ class Recorder:
 
     def release(self, held: Held) -> None:
         """The lane lets go of an envelope it never tried: ready at once, for whoever asks next."""
-        self._settler.again(held.lease, Again(position=held.position, envelope=held.envelope, due=0.0))
+        self._settler.again(held.lease, Again(position=held.position, envelope=held.envelope, due=0.0, tried=False))
 
 
-def _again(held: Held, later: Later) -> Again:
+def _again(held: Held, later: Later, *, tried: bool) -> Again:
     envelope = replace(held.envelope, attempts=later.attempts, doubts=later.doubts)
-    return Again(position=held.position, envelope=envelope, due=later.due)
+    return Again(position=held.position, envelope=envelope, due=later.due, tried=tried)
 
 
 def _event(attempt: Attempt, kind: str) -> bytes:

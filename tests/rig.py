@@ -246,13 +246,15 @@ class Rig:
 
     async def keep_time(self) -> None:
         """The scheduler: what is due becomes ready, what the dead held comes back."""
+        reclaim_at = 0.0
         while True:
-            if self.queue.away:
-                await trio.sleep(OWNER_LIFE_S)  # as the scheduler: who could not say that he lives is not taken for dead
+            if self.queue.away:  # as the scheduler does: who could not say that he lives is not taken for dead
+                reclaim_at = trio.current_time() + OWNER_LIFE_S
             else:
                 await self.queue.promote(clock(), 10_000)
+            if trio.current_time() >= reclaim_at:
                 await self.queue.reclaim(clock())
-                await trio.sleep(0.25)
+            await trio.sleep(0.25)
 
     async def finished(self, campaign: str = "spring") -> dict[State, int]:
         """Wait until every recipient has its final state."""

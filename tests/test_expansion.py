@@ -8,13 +8,14 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from sender.errors import ResolutionError
-from sender.expansion import UNRESOLVED, Expander
+from sender.errors import BackendError, ResolutionError
+from sender.expansion import Expander
+from sender.lookups import UNRESOLVED, WAIT_S
 from sender.model import Destination, Route, State
 from sender.queue.base import BATCH_ROWS, LeaseRequest, Refusal, RowBatch
 from sender.queue.memory import MemoryQueue
 from tests.holding import LANE, accepted, campaigns
-from tests.rig import ROUTE, SPEC, Names, clock, profiles, states
+from tests.rig import ROUTE, SPEC, Names, Store, clock, profiles, states
 
 DOCUMENT = json.dumps(SPEC).encode()
 GONE = ResolutionError("gone.example", "no such domain", permanent=True)
@@ -48,7 +49,7 @@ class Counts:
 class Desk:
     """An expander over a memory queue, and what it tells."""
 
-    def __init__(self, queue: Kept | None = None, **options: Any) -> None:
+    def __init__(self, queue: Any = None, **options: Any) -> None:
         self.queue, self.counts, self.troubles = queue or Kept(), Counts(), list[str]()
         self.names = Names(null_example=Destination(hosts=()), gone_example=GONE, away_example=AWAY)
         self.expander = Expander(
@@ -252,3 +253,47 @@ async def test_an_idle_expander_says_so(autojump_clock: MockClock) -> None:
     desk = Desk()
     assert not await desk.expander.step()
     assert Route(pool="main", receiver=UNRESOLVED).receiver.startswith("~")
+
+
+async def test_open_campaigns_with_nothing_to_expand_are_not_compiled_every_round(autojump_clock: MockClock) -> None:
+    store = Store()
+    for number in range(520):  # more than are kept
+        await accepted(store, f"c{number}")
+    desk = Desk(store)
+    for _ in range(3):
+        assert not await desk.expander.step()
+    assert store.calls["spec"] == 0
+
+
+async def test_slow_dns_holds_up_neither_its_chunk_nor_another_campaign(autojump_clock: MockClock) -> None:
+    desk = Desk()
+    desk.names.seconds = 6.0
+    people = [lines(*(person(n, f"d{1000 * batch + n}.example") for n in range(1000))) for batch in range(20)]
+    await submitted(desk.queue, *people)
+    await submitted(desk.queue, lines(person(1)), campaign="other")
+    began = trio.current_time()
+    await desk.run()
+    assert trio.current_time() - began <= 2 * WAIT_S
+    assert await desk.ready() == {f"main/{UNRESOLVED}": 20_001}
+    assert all(status.complete for status in await desk.queue.status(["spring", "other"]))
+
+
+async def test_a_store_that_takes_no_more_still_sees_expanded_campaigns_off(autojump_clock: MockClock) -> None:
+    class Full(Kept):
+        full = False
+
+        async def accept(self, announcement: Any, spec: bytes, now: float) -> None:
+            if self.full:
+                raise BackendError("out of memory")
+            await super().accept(announcement, spec, now)
+
+    queue = Full()
+    desk = Desk(queue)
+    await submitted(queue, lines(person(0)))
+    assert await desk.expander.step(), "accepted"
+    assert await desk.expander.step(), "expanded"
+    await submitted(queue, lines(person(1)), campaign="summer")
+    queue.full = True
+    with pytest.raises(BackendError):
+        await desk.expander.step()
+    assert await queue.open_campaigns() == []

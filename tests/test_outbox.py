@@ -11,7 +11,7 @@ from sender.content.rotation import Algorithm
 from sender.errors import ConfigErrors
 from sender.model import State
 from sender.outbox import open_outbox
-from sender.settings import load
+from sender.settings import Settings, load
 from workers.emulator.internet import Internet, emulate
 from workers.emulator.world import WorldOptions, build
 
@@ -87,3 +87,42 @@ async def test_a_bad_specification_is_refused_before_anything_is_queued(tmp_path
                 await outbox.send("bad", {"from": "news@other.example", "subject": "x", "text": "y"}, [])
             assert await outbox.status("bad") is None
     assert "no identity 'other.example' is configured" in str(caught.value)
+
+
+_FAR = '[[source]]\nname = "far"\nehlo = "mta.shop.example"\nhost = "elsewhere"\npool = "far"\n'
+_NEAR = '[[source]]\nname = "near"\nehlo = "mta.shop.example"\nhost = "here"\n'
+
+
+def near_and_far(directory: Path, sources: str) -> Settings:
+    (directory / "penstock.toml").write_text('[fleet]\nhost = "here"\n[[identity]]\ndomain = "shop.example"\nsigned = false\n')
+    (directory / "sources.toml").write_text(sources)
+    return load(directory)
+
+
+async def test_without_a_source_of_this_host_it_does_not_open(tmp_path: Path) -> None:
+    with trio.fail_after(5), pytest.raises(ConfigErrors, match=r"sources.toml: host: no source is this host's \(here\)"):
+        async with open_outbox(near_and_far(tmp_path, _FAR)):
+            raise AssertionError("nothing could be sent")
+
+
+async def test_a_pool_without_a_source_of_this_host_is_refused(tmp_path: Path) -> None:
+    spec = {"from": "Shop <news@shop.example>", "subject": "x", "text": "y"}
+    with trio.fail_after(5):
+        async with open_outbox(near_and_far(tmp_path, _NEAR + _FAR)) as outbox:
+            with pytest.raises(ConfigErrors, match="no source is in pool 'far'; there are: main"):
+                await outbox.send("far", {**spec, "pool": "far"}, [])
+
+
+async def test_sources_of_this_host_are_used(tmp_path: Path) -> None:
+    async with emulate(build(WorldOptions(troubles=0, greylist_s=0))) as internet:
+        configure(tmp_path, internet)
+        with (tmp_path / "penstock.toml").open("a") as file:
+            file.write('[fleet]\nhost = "here"\n')
+        (tmp_path / "sources.toml").write_text(_NEAR)
+        with trio.fail_after(30):
+            async with open_outbox(load(tmp_path)) as outbox:
+                await outbox.send(
+                    "one", {"from": "Shop <news@shop.example>", "subject": "x", "text": "y"}, [{"to": "ann@gmail.com"}]
+                )
+                await outbox.finished("one")
+        assert len(internet.accepted) == 1

@@ -10,11 +10,12 @@ import pytest
 from msgspec import Struct
 from msgspec.structs import fields
 
+from sender.assembly import identities
 from sender.errors import ConfigErrors
 from sender.model import Step
 from sender.policy.receivers import ProfileFile
 from sender.settings import load, read, shipped
-from sender.settings.checks import ehlo_name, host_name
+from sender.settings.checks import ehlo_name, host_name, redis_flaw
 from sender.settings.sections import PenstockFile, SourcesFile
 
 
@@ -145,6 +146,16 @@ def test_all_errors_of_all_files_are_reported_at_once(tmp_path: Path) -> None:
     ("name", "text", "expected"),
     [
         ("penstock.toml", '[redis]\nurl = "http://x"', "redis.url: starts with none of redis://"),
+        ("penstock.toml", '[redis]\nurl = "redis://host:abc"', "redis.url: its host or port can't be read"),
+        ("penstock.toml", '[redis]\nurl = "redis://host:70000"', "redis.url: its host or port can't be read"),
+        ("penstock.toml", '[redis]\nurl = "redis://[::1"', "redis.url: its host or port can't be read"),
+        ("penstock.toml", '[redis]\nurl = "redis://host/zero"', "redis.url: '/zero' is no database"),
+        ("penstock.toml", '[redis]\nurl = "unix://state/valkey.sock"', "redis.url: names no absolute path"),
+        (
+            "penstock.toml",
+            "[metrics]\nport = 65535",
+            "metrics.port: 65535: the last of 2 delivery processes would need port 65538",
+        ),
         ("penstock.toml", '[net]\nnameservers = ["dns.example"]', "net.nameservers[0]: 'dns.example' is not an IP address"),
         ("penstock.toml", '[net]\nallow_targets = ["10.0.0.1/8"]', "net.allow_targets[0]: 10.0.0.1/8 has host bits set"),
         ("penstock.toml", '[metrics]\naddress = "x"', "metrics.address: 'x' is not an IP address"),
@@ -215,3 +226,40 @@ def test_names_ehlo_may_not_say(name: str) -> None:
 def test_what_is_read_stays_raw() -> None:
     table: Any = load().receivers["orange"][1]
     assert table["limits"]["connections"] == 2
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://", "rediss://:secret@db.example:6380/3", "redis://[::1]:6379", "unix:///run/r.sock?db=2"]
+)
+def test_urls_of_stores_that_are_good(url: str) -> None:
+    assert redis_flaw(url) == ""
+
+
+def test_a_url_s_password_is_not_told() -> None:
+    assert "secret" not in redis_flaw("redis://:secret@[db:secret")
+
+
+@pytest.mark.parametrize("selector", ["a..b", ".a", "a.", "a-", "a.-b", "x" * 64, ".".join(["x" * 60] * 4) + ".xxx"])
+def test_a_selector_that_no_key_could_bear_is_refused(tmp_path: Path, selector: str) -> None:
+    key = f'{{selector = "{selector}", file = "k"}}'
+    write(tmp_path, "penstock.toml", f'[[identity]]\ndomain = "a.example"\nkeys = [{key}]\n')
+    assert [error.key for error in read(tmp_path).errors] == ["identity[0].keys[0].selector"]
+
+
+@pytest.mark.parametrize("selector", ["s1", "a.b", "_x.s-1", "1"])
+def test_what_is_taken_for_a_selector_makes_a_key(tmp_path: Path, selector: str) -> None:
+    key = f'{{selector = "{selector}", file = "k"}}'
+    write(tmp_path, "penstock.toml", f'[[identity]]\ndomain = "a.example"\nkeys = [{key}]\n')
+    assert [key.selector for key in identities(load(tmp_path))[0].keys] == [selector]
+
+
+def test_the_last_port_may_be_the_highest(tmp_path: Path) -> None:
+    write(tmp_path, "penstock.toml", "[metrics]\nport = 65532\n[fleet]\ndelivery = 2\n")
+    assert problems(tmp_path) == []
+
+
+def test_paths_are_absolute_whatever_the_directory_was_called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "conf", "penstock.toml", "")
+    monkeypatch.chdir(tmp_path)
+    settings = load(Path("conf"))
+    assert settings.path("keys/k.pem") == tmp_path / "conf" / "keys" / "k.pem"

@@ -49,7 +49,9 @@ class LocalSigner:
 
     def _sign(self, requests: Sequence[tuple[str, bytes]]) -> list[bytes | SigningError]:
         return [
-            self._keys[name].sign(digest) if name in self._keys else SigningError(f"no such key: {name}")
+            SigningError(_flaw(name, digest) or f"no such key: {name}")
+            if name not in self._keys or len(digest) != DIGEST
+            else self._keys[name].sign(digest)
             for name, digest in requests
         ]
 
@@ -121,19 +123,19 @@ class SignerPool:
     async def attempt(self, requests: Sequence[tuple[str, bytes]]) -> list[bytes | SigningError]:
         """Like `sign`, but one that fails leaves the others their signatures: for a batch of several messages.
 
-        Answers within `limit_s` and a little more, whatever the signers do.
+        Raises nothing: a request that can't be one, or that comes after the end, is an error in its place. Answers within
+        `limit_s` and a little more, whatever the signers do.
         """
-        if self._closed:
-            raise SigningError("the signers are shut down")
         if not requests:
             await trio.lowlevel.checkpoint()
             return []
-        if any(len(digest) != DIGEST or len(name) > NAME_LIMIT for name, digest in requests):
-            raise SigningError(f"expected key ids of at most {NAME_LIMIT} octets and digests of {DIGEST}")
         call = Call([None] * len(requests), len(requests))
         deadline = trio.current_time() + self._options.limit_s
         for place, (name, digest) in enumerate(requests):
-            self._waiting.append(Job(name.encode(), digest, call, place, deadline))
+            if why := "the signers are shut down" if self._closed else _flaw(name, digest):
+                call.settle(place, SigningError(why))
+            else:
+                self._waiting.append(Job(name.encode(), digest, call, place, deadline))
         self._dispatch()
         try:
             await call.done.wait()
@@ -220,6 +222,13 @@ class SignerPool:
     def _open_jobs(self) -> list[Job]:
         sent = [job for link in self._links for batch in link.outstanding.values() for job in batch]
         return [*sent, *self._suspects, *self._waiting]
+
+
+def _flaw(name: str, digest: bytes) -> str:
+    """Why a request can't be sent to a signer, or ""."""
+    if len(digest) != DIGEST or len(name.encode()) > NAME_LIMIT:
+        return f"expected key ids of at most {NAME_LIMIT} octets and digests of {DIGEST}"
+    return ""
 
 
 def _all_or_error(answers: Sequence[bytes | SigningError]) -> list[bytes]:

@@ -34,7 +34,7 @@ def cut(rows: Iterable[bytes]) -> Iterator[RowBatch]:
     """Rows, a line of JSON each, as numbered batches as large as the inbox takes them; the same rows give the same batches."""
     number, some, octets = 0, list[bytes](), 0
     for row in rows:
-        if len(some) == BATCH_ROWS or octets + len(row) + 1 > MAX_ROWS:
+        if some and (len(some) == BATCH_ROWS or octets + len(row) + 1 > MAX_ROWS):
             yield RowBatch(number=number, rows=b"\n".join(some))
             number, some, octets = number + 1, [], 0
         some.append(row)

@@ -40,7 +40,7 @@ _EVENTS_KEPT = 100_000
 class _Campaign:
     """One campaign's inbox, its place in expansion, and its counters."""
 
-    accepted_at: float | None = None  # None until it is accepted: recipients may come first
+    known: bool = False  # not until it is accepted: recipients may come first
     spec: bytes | None = None  # None again once the campaign is finished
     entries: dict[str, RowBatch] = field(default_factory=dict)
     seen: set[int] = field(default_factory=set)
@@ -122,8 +122,8 @@ class MemoryQueue:
         await trio.lowlevel.checkpoint()
         self._announced.pop(announcement.entry, None)
         campaign = self._campaign(announcement.campaign)
-        if campaign.accepted_at is None:
-            campaign.accepted_at, campaign.spec, campaign.open = now, spec, True
+        if not campaign.known:
+            campaign.known, campaign.spec, campaign.open = True, spec, True
             self._accepted.append(announcement.campaign)
             if announcement.row:
                 entry = self._entry()
@@ -188,7 +188,7 @@ class MemoryQueue:
         routes = [ReadyRoute(route=route, envelopes=work.envelopes, oldest=work.oldest) for route, work in self._ready.items()]
         (stretch,) = self._walk.stretches([len(routes)], limit)
         oldest_first = sorted(routes, key=lambda ready: (ready.oldest, str(ready.route)))
-        shown = oldest_first[stretch.start : stretch.start + stretch.count]
+        shown = oldest_first[stretch.start : stretch.start + stretch.most]
         self._walk.shown([len(shown)])
         return shown
 
@@ -319,7 +319,7 @@ class MemoryQueue:
                 deferrals=dict(campaign.deferrals),
             )
             for name, campaign in known.items()
-            if campaign.accepted_at is not None
+            if campaign.known
         ]
 
     async def depth(self, now: float) -> Depth:

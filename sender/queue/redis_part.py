@@ -42,5 +42,3 @@ class Bits(Container[int]):
 def number_or_none(octets: bytes | None) -> int | None:
     """A number as Redis keeps it, or None where there is none."""
     return int(octets) if octets is not None else None
-
-

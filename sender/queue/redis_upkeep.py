@@ -85,7 +85,8 @@ class RedisUpkeep(RedisViews):
         fields, settled = await self._client.run([("HGETALL", record), ("GET", bits)])
         held = _Held.read(dict(zip(fields[::2], fields[1::2], strict=True)))
         if held.unreadable:
-            *_, settled = await self._client.run([*self._park(partition, lease, held), ("GET", bits)])
+            await self._client.run(self._park(partition, lease, held))
+            (settled,) = await self._client.run([("GET", bits)])
         done = Bits(settled)
         left = [envelope for position, envelope in held.envelopes.items() if position not in done]
         keys = (record, bits, partition.key("leases"))
@@ -100,7 +101,9 @@ class RedisUpkeep(RedisViews):
         positions = [position for some, _, _ in held.unreadable for position in some]
         told = msgspec.msgpack.encode([(lease, {State.UNKNOWN: positions}, (), 0)])
         entry = f"leases/{lease}"
-        letters = [self._dead_letter(Refusal(entry=entry, campaign="", why=why, payload=pack)) for _, pack, why in held.unreadable]
+        letters = [
+            self._dead_letter(Refusal(entry=entry, campaign="", why=why, payload=pack)) for _, pack, why in held.unreadable
+        ]
         return [*letters, self._script("settle", keys, partition.prefix, told, EVENT_ENTRIES)]
 
     async def _bury_owners(self, now: float) -> None:

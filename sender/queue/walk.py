@@ -13,7 +13,7 @@ class Stretch(NamedTuple):
     """The part of a row to look at."""
 
     start: int
-    count: int
+    most: int  # routes
 
 
 class Walk:

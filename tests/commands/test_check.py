@@ -170,6 +170,32 @@ def test_addresses_of_other_hosts_are_theirs_to_check(home: Path) -> None:
     assert not [line for line in warnings(home) if "192.0.2.77" in line]
 
 
+def test_no_source_of_this_host_is_a_warning(home: Path) -> None:
+    source = '[[source]]\nname = "{0}"\nehlo = "m.example"\nhost = "{1}"\n'
+    put(home, "penstock.toml", '[fleet]\nhost = "here"\n')
+    put(home, "sources.toml", source.format("a", "mx2") + source.format("b", "mx1"))
+    expected = "sources.toml: host: no source is this host's (here), but mx1, mx2's: nothing is sent from here"
+    assert expected in warnings(home)
+    put(home, "sources.toml", source.format("a", "mx2") + source.format("b", "here"))
+    assert not [line for line in warnings(home) if "no source" in line]
+
+
+def test_a_url_that_can_t_be_read_is_reported_once(home: Path) -> None:
+    for url in ("redis://host:abc", "redis://[::1"):
+        put(home, "penstock.toml", f'[redis]\nurl = "{url}"\n')
+        assert len(fatal(home)) == 1
+        assert fatal(home)[0].startswith("penstock.toml: redis.url: its host or port can't be read")
+
+
+def test_token_keys_of_our_own_making_are_read_too(home: Path) -> None:
+    put(home, "penstock.toml", '[fleet]\nstate_dir = "state"\n')
+    assert fatal(home) == []  # not there yet: `penstock run` makes them
+    (home / "state").mkdir()
+    put(home, "state/tokens.key", "é")
+    (home / "state" / "tokens.key").chmod(0o600)
+    assert "not a text of ASCII characters" in fatal(home)[0]
+
+
 def test_the_shipped_configuration_is_good() -> None:
     result = CliRunner().invoke(command, [])
     assert result.exit_code == 0

@@ -4,16 +4,25 @@ import io
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from sender.errors import ConfigError, ConfigErrors
+from sender.model import State
+from sender.queue.base import Chunk
 from sender.queue.memory import MemoryQueue
 from sender.settings import Settings, load
+from workers.cli import main
 from workers.commands.submit import submit
 
 CAMPAIGN = 'from = "Shop <news@shop.example>"\nsubject = "Hello {{ name }}"\ntext = "Spring, {{ name }}."\n'
 CONFIG = '[[identity]]\ndomain = "shop.example"\nsigned = false\n'
 SOURCES = '[[source]]\nname = "s1"\nehlo = "mta.shop.example"\n'
 LIST = b"email,name\n" + b"".join(b"r%d@big.example,Ann\n" % number for number in range(1_500))
+REPEATED = [
+    "spring: 1,500 recipients read; 0 of 2 batches submitted.",
+    "2 batches were NOT added: an earlier submission has brought their numbers.",
+    "That is right for a repeat of the same list, and for no other: another list needs another --id.",
+]
 
 
 @pytest.fixture
@@ -43,9 +52,7 @@ async def test_a_repeat_adds_nothing(tmp_path: Path, settings: Settings, capsys:
     await submit(campaign(tmp_path), io.BytesIO(LIST), "spring", settings, queue)
     assert await queue.announcements(10) == []
     assert len((await queue.rows("spring", 100)).batches) == 2
-    first, *repeats = capsys.readouterr().out.splitlines()
-    assert first == "spring: 1,500 recipients submitted"
-    assert repeats == ["spring: 1,500 recipients submitted; 2 of 2 batches were there already"] * 2
+    assert capsys.readouterr().out.splitlines() == ["spring: 1,500 recipients submitted", *REPEATED, *REPEATED]
 
 
 async def test_one_that_broke_off_is_completed_by_a_repeat(tmp_path: Path, settings: Settings) -> None:
@@ -61,6 +68,62 @@ async def test_one_that_broke_off_is_completed_by_a_repeat(tmp_path: Path, setti
     await submit(campaign(tmp_path), io.BytesIO(LIST), "spring", settings, queue)
     await accept(queue)
     assert len((await queue.rows("spring", 100)).batches) == 2
+
+
+async def expand(queue: MemoryQueue) -> None:
+    """Read all recipients; what becomes of them is of no interest here."""
+    await accept(queue)
+    found = await queue.rows("spring", 100)
+    count = sum(len(batch.rows.splitlines()) for batch in found.batches)
+    chunk = Chunk(
+        campaign="spring", number=found.chunk, priority=5, batches=found.batches, packs=(), states={State.INVALID: count}
+    )
+    assert await queue.expand(chunk, 0.0)
+    assert (await queue.rows("spring", 100)).exhausted
+    await queue.finish_rows("spring")
+
+
+async def test_a_repeat_of_what_has_been_read_adds_nothing_and_says_so(
+    tmp_path: Path, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    queue = MemoryQueue()
+    await submit(campaign(tmp_path), io.BytesIO(LIST), "spring", settings, queue)
+    await expand(queue)
+    capsys.readouterr()
+    await submit(campaign(tmp_path), io.BytesIO(LIST), "spring", settings, queue)
+    (status,) = await queue.status(["spring"])
+    assert (status.accepted, status.waiting_batches) == (1_500, 0)
+    said = capsys.readouterr().out
+    assert "complete since an earlier submission of 1,500 recipients; nothing was added" in said
+    assert "If this is not that list, it was NOT submitted" in said
+
+
+@pytest.mark.parametrize("other", [LIST + b"one.more@big.example,Bo\n", b"email,name\na@big.example,Ann\n", LIST + LIST])
+async def test_another_list_under_a_known_id_is_refused(tmp_path: Path, settings: Settings, other: bytes) -> None:
+    queue = MemoryQueue()
+    await submit(campaign(tmp_path), io.BytesIO(LIST), "spring", settings, queue)
+    await expand(queue)
+    with pytest.raises(ConfigError, match=r"complete with 1,500 recipients; this list has .* was NOT added: give another --id"):
+        await submit(campaign(tmp_path), io.BytesIO(other), "spring", settings, queue)
+    (status,) = await queue.status(["spring"])
+    assert (status.accepted, status.waiting_batches) == (1_500, 0)
+
+
+def test_what_is_wrong_with_the_files_is_told_before_the_store_is_asked(tmp_path: Path, settings: Settings) -> None:
+    (tmp_path / "people.csv").write_text("nobody\nx\n")
+    for text, why in ((CAMPAIGN, "no column is called to"), (CAMPAIGN + "colour = 1\n", "colour")):
+        file = tmp_path / "spring.txt"  # no file of the configuration's
+        file.write_text(text)
+        files = [str(file), str(tmp_path / "people.csv")]
+        result = CliRunner().invoke(main, ["submit", *files, "--config", str(tmp_path)])
+        assert result.exit_code == 1
+        assert why in result.output
+        assert "valkey.sock" not in result.output
+
+
+async def test_an_id_that_can_t_be_one_is_refused_in_words(tmp_path: Path, settings: Settings) -> None:
+    with pytest.raises(ConfigError, match="--id: 'a b' is no campaign id"):
+        await submit(campaign(tmp_path), io.BytesIO(LIST), "a b", settings, MemoryQueue())
 
 
 async def test_a_field_without_a_column_is_an_error_before_anything_is_queued(tmp_path: Path, settings: Settings) -> None:

@@ -112,6 +112,7 @@ def test_twins_are_one_identity(twin: str) -> None:
 
 
 @pytest.mark.parametrize("char", [*map(chr, range(33)), "\x7f", "\x85", "\u2028", "\u202e", "\u200b", "<", ">", ",", "\r\n"])
+@pytest.mark.row("S6")
 def test_nothing_that_could_end_a_command_gets_in(char: str) -> None:
     for text in (
         f"a{char}b@d.example",
@@ -142,6 +143,7 @@ def test_nothing_that_could_end_a_command_gets_in(char: str) -> None:
         "a@ab--cd.example",
     ],
 )
+@pytest.mark.row("S13")
 def test_other_domains_than_the_one_checked_are_refused(text: str) -> None:
     assert taken(text) is None
 

@@ -123,6 +123,7 @@ def test_return_path_of_its_own() -> None:
         compiled(return_path="b" * 40 + "@bounces.example")
 
 
+@pytest.mark.row("S9")
 def test_smtputf8_is_flagged_and_never_downgraded() -> None:
     message = composed(to="zoé@d.example")
     assert message.smtputf8

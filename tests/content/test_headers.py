@@ -43,6 +43,7 @@ def test_free_text_is_read_back(text: str) -> None:
 
 
 @given(TEXT | SPECIAL)
+@pytest.mark.row("S5")
 def test_display_names_are_read_back(text: str) -> None:
     whole = headers.address_field(b"To", text, b"ann@customer.example")
     assert_field(whole)
@@ -53,6 +54,7 @@ def test_display_names_are_read_back(text: str) -> None:
 
 
 @pytest.mark.parametrize("length", [1, 60, 75, 76, 77, 200, 997, 998, 999, 4000])
+@pytest.mark.row("S5")
 def test_long_values_fold_or_are_encoded(length: int) -> None:
     for text in ("x" * length, ("word " * length)[:length].strip(), "é" * length):
         whole = headers.unstructured("X-Note", text)
@@ -96,6 +98,7 @@ def test_least_encoding() -> None:
         "é: b\r\n".encode(),
     ],
 )
+@pytest.mark.row("S3")
 def test_what_is_no_field_is_refused(whole: bytes) -> None:
     with pytest.raises(ContentError):
         headers.check_field(whole)

@@ -55,6 +55,7 @@ def everywhere(campaign: Compiled, value: str) -> None:
     assert unescape(html) == f'<p title="{lines}">{lines}</p>\n' + (f"<b>{lines}</b>\n" if value else "\n")
 
 
+@pytest.mark.row("S22")
 def test_naughty_strings_come_back_as_themselves(campaign: Compiled) -> None:
     strings = corpus_json("naughty-strings/blns.json")
     assert len(strings) == 515
@@ -62,6 +63,7 @@ def test_naughty_strings_come_back_as_themselves(campaign: Compiled) -> None:
         everywhere(campaign, value)
 
 
+@pytest.mark.row("S1")
 def test_no_look_alike_of_an_end_of_data_leaves(campaign: Compiled) -> None:
     for value in look_alikes():
         everywhere(campaign, "before" + value + "MAIL FROM:<x>")
@@ -94,6 +96,9 @@ def test_no_look_alike_of_an_end_of_data_leaves(campaign: Compiled) -> None:
         "{{ v }}{% if %}",
     ],
 )
+@pytest.mark.row("S2")
+@pytest.mark.row("S3")
+@pytest.mark.row("S5")
 def test_values_stay_values(campaign: Compiled, value: str) -> None:
     everywhere(campaign, value) if len(value) < 800 else composed({"first": value, "name": value})
 
@@ -122,11 +127,13 @@ def test_values_stay_values(campaign: Compiled, value: str) -> None:
         "X\0",
     ],
 )
+@pytest.mark.row("S4")
 def test_field_names_are_tokens_and_not_ours(name: str) -> None:
     with pytest.raises(ConfigErrors, match=r"headers\."):
         composed(headers={name: "x"})
 
 
+@pytest.mark.row("S4")
 def test_field_names_once_only() -> None:
     with pytest.raises(ConfigErrors, match="twice"):
         composed(headers={"X-A": "x", "x-a": "y"})
@@ -134,6 +141,7 @@ def test_field_names_once_only() -> None:
 
 @pytest.mark.parametrize("key", ["from", "reply_to", "list_id", "list_unsubscribe", "return_path", "identity"])
 @pytest.mark.parametrize("ending", ["\r\nBcc: x@d.example", "\nBcc: x@d.example", "\0", "\rx"])
+@pytest.mark.row("S2")
 def test_specifications_can_not_inject_either(key: str, ending: str) -> None:
     value = {"list_unsubscribe": "https://shop.example/", "list_id": "news.shop.example"}.get(key, "news@shop.example")
     changes: dict[str, Any] = {key: value + ending}
@@ -141,6 +149,7 @@ def test_specifications_can_not_inject_either(key: str, ending: str) -> None:
         composed(**changes)
 
 
+@pytest.mark.row("S3")
 def test_static_text_in_headers_follows_the_same_rule() -> None:
     message = composed(subject="a\r\nBcc: x", headers={"X-A": "a\nBcc: x"})
     assert_wire_form(message)
@@ -148,6 +157,7 @@ def test_static_text_in_headers_follows_the_same_rule() -> None:
     assert "bcc" not in read(message)
 
 
+@pytest.mark.row("S2")
 def test_attachments_can_not_inject() -> None:
     for name in ("a\r\nBcc: x", "a\0", "..", "/", "a/.."):
         with pytest.raises(ConfigErrors, match="name"):
@@ -178,6 +188,7 @@ def test_unsubscribe_urls(url: str) -> None:
         composed(list_unsubscribe=url)
 
 
+@pytest.mark.row("S6")
 def test_an_address_that_was_never_checked_is_not_written(campaign: Compiled) -> None:
     for address in ("a@d.example\r\nBcc: x@d.example", "a@d.example\nBcc: x@d.example", "a@d.example\rx", "a@d.example\r\n"):
         envelope = Envelope(campaign="spring", ordinal=7, address=address, fields={"v": "x"})

@@ -43,6 +43,7 @@ def refusal(path: Path, algorithm: Algorithm = RSA) -> str:
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o620, 0o660, 0o777])
+@pytest.mark.row("S31")
 def test_key_that_others_may_use_is_refused(tmp_path: Path, mode: int) -> None:
     path = tmp_path / "key"
     generate(ED25519, path)
@@ -50,6 +51,7 @@ def test_key_that_others_may_use_is_refused(tmp_path: Path, mode: int) -> None:
     assert refusal(path, ED25519) == f"mode {mode:04o}: others may use it; chmod 0600"
 
 
+@pytest.mark.row("S31")
 def test_missing_key_is_refused(tmp_path: Path) -> None:
     assert refusal(tmp_path / "key") == "No such file or directory"
 
@@ -61,12 +63,14 @@ def test_directory_and_pipe_are_refused_without_waiting(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("bits", [512, 768, 1016])
+@pytest.mark.row("S31")
 def test_weak_key_is_refused(tmp_path: Path, bits: int) -> None:
     path = written(tmp_path / "key", openssl("genrsa", str(bits)))
     assert refusal(path) == f"an RSA key of {bits} bit: DKIM allows 1024 to 4096 (RFC 8301)"
 
 
 @pytest.mark.parametrize("style", [(), ("-traditional",)])
+@pytest.mark.row("S31")
 def test_encrypted_key_is_refused(tmp_path: Path, style: tuple[str, ...]) -> None:
     pem = openssl("genrsa", "-aes128", "-passout", "pass:secret", *style, "2048")
     assert "encrypted" in refusal(written(tmp_path / "key", pem))
@@ -129,6 +133,7 @@ def test_weak_key_is_not_generated(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("algorithm", Algorithm)
+@pytest.mark.row("S31")
 def test_key_shows_nothing_of_itself(tmp_path: Path, algorithm: Algorithm) -> None:
     key = generate(algorithm, tmp_path / "key")
     assert repr(key) == str(key) == f"<PrivateKey {algorithm}>"

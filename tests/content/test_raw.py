@@ -41,11 +41,13 @@ def test_what_lacks_is_added_and_the_rest_left_alone() -> None:
     ("body", "expected"),
     [(b"a\nb", b"a\r\nb\r\n"), (b"a\rb\r", b"a\r\nb\r\n"), (b"a\r\r\nb\n\rc", b"a\r\n\r\nb\r\n\r\nc\r\n"), (b"", b"\r\n")],
 )
+@pytest.mark.row("S2")
 def test_line_ends(body: bytes, expected: bytes) -> None:
     assert composed(HEAD + b"\r\n" + body).body == expected
     assert composed(HEAD.replace(b"\r\n", b"\n") + b"\n" + body).body == expected
 
 
+@pytest.mark.row("S1")
 def test_no_look_alike_of_an_end_of_data_leaves() -> None:
     table = corpus_json("smtp-smuggling/sequences.json")
     for sequence in {*table["outbound_eod_sequences"], *table["inbound_eod_sequences"], *table["hannob"].values()}:
@@ -75,11 +77,13 @@ def test_no_look_alike_of_an_end_of_data_leaves() -> None:
         (HEAD + b"X: y\r\n" * 1000 + b"\r\n", "more than 1000"),
     ],
 )
+@pytest.mark.row("S2")
 def test_refused(message: bytes, why: str) -> None:
     with pytest.raises(ConfigErrors, match=why):
         composed(message)
 
 
+@pytest.mark.row("S9")
 def test_octets_over_127_are_flagged_and_never_changed() -> None:
     message = composed(HEAD + b"\r\n\xff\xfe\r\n")
     assert (message.eight_bit, message.smtputf8, message.body) == (True, False, b"\xff\xfe\r\n")

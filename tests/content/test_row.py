@@ -31,6 +31,7 @@ def test_a_row() -> None:
         ({"unsubscribe_token": "x"}, "unsubscribe_token"),
     ],
 )
+@pytest.mark.row("S2")
 def test_refused(row: dict[str, object], field: str) -> None:
     with pytest.raises(ContentError) as caught:
         read_row(row if field in ("to", "address") else {"to": "a@d.example"} | row)

@@ -226,6 +226,7 @@ def test_only_active_keys_sign(identity: Identity) -> None:
     assert [name for name, _ in prepare(message(), [early, due], NOW).digests] == ["shop.example/e1"]
 
 
+@pytest.mark.row("S31")
 def test_never_unsigned(identity: Identity) -> None:
     with pytest.raises(SigningError, match="not sent unsigned"):
         prepare(message(), [], NOW)

@@ -46,6 +46,7 @@ def test_what_templates_may_say(source: str, expected: str) -> None:
     assert rendered(source) == expected
 
 
+@pytest.mark.row("S22")
 def test_html_is_always_escaped() -> None:
     shown = "&lt;&amp;&#34;&#39;&gt;"
     assert rendered("<b>{{ x }}</b>", html=True) == f"<b>{shown}</b>"
@@ -127,11 +128,13 @@ def test_html_is_always_escaped() -> None:
         "{{ " + "not " * 5000 + "a }}",
     ],
 )
+@pytest.mark.row("S21")
 def test_anything_else_is_refused_when_compiled(source: str) -> None:
     with pytest.raises(ValueError, match=r"line \d+|nested too deep|can't be the name|a scope is not"):
         parse(source, TemplateMode.AUTO)
 
 
+@pytest.mark.row("S21")
 def test_output_is_cut_off_while_it_grows() -> None:
     loop = "{% for i in items|split(';') %}" + "{{ a }}" * 8 + "{% endfor %}"
     big = {"a": "e" * VALUE_MAX, "items": ";" * VALUE_MAX}
@@ -155,6 +158,7 @@ def test_output_is_cut_off_while_it_grows() -> None:
         "{{ a|default('" + "x" * 800_000 + "')|title|title }}",
     ],
 )
+@pytest.mark.row("S21")
 def test_work_that_grows_is_refused(source: str) -> None:
     with pytest.raises(ValueError, match="too much logic"):
         parse(source, TemplateMode.AUTO)

@@ -67,6 +67,7 @@ PUBLIC = (
 
 
 @pytest.mark.parametrize("address", FORBIDDEN)
+@pytest.mark.row("S10")
 def test_special_addresses_are_refused(address: str) -> None:
     assert f"{address} is forbidden" in (Targets().refusal(address) or "")
 
@@ -80,6 +81,7 @@ def test_a_name_is_no_address() -> None:
     assert "not an IP address" in (Targets().refusal("mx.example.test") or "")
 
 
+@pytest.mark.row("S10")
 def test_own_addresses_are_refused_in_any_spelling() -> None:
     targets = Targets(own=["1.2.3.4", "2606:4700::1"])
     assert targets.refusal("1.2.3.4") == "1.2.3.4 is forbidden: our own address"
@@ -88,6 +90,7 @@ def test_own_addresses_are_refused_in_any_spelling() -> None:
     assert targets.refusal("1.2.3.5") is None
 
 
+@pytest.mark.row("S10")
 def test_the_allow_list_opens_what_it_names_and_nothing_else() -> None:
     targets = Targets(allow=["127.0.0.0/8"], own=["127.0.0.5"])
     assert targets.refusal("127.0.0.1") is None

@@ -27,6 +27,7 @@ def test_a_dead_address_rests_longer_each_time_and_is_forgiven_at_once() -> None
     assert known.note_dead("s", "a", now) - now <= 30 * 1.25
 
 
+@pytest.mark.row("F35")
 def test_the_pause_is_jittered_so_that_nobody_comes_back_together() -> None:
     known = hosts()
     assert len({known.note_dead("s", str(number), 0.0) for number in range(50)}) == 50
@@ -53,6 +54,7 @@ def test_broken_tls_is_remembered_for_an_hour() -> None:
     assert not known.is_tls_broken("mx", 1)
 
 
+@pytest.mark.row("F32")
 def test_chaining_is_earned_and_an_anomaly_takes_it_back() -> None:
     known = hosts()
     steps = []

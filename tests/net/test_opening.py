@@ -75,6 +75,7 @@ async def test_ehlo_refused_for_good_moves_on() -> None:
     assert str(failure) == "mx.test[127.0.0.1] EHLO: 550 5.7.1 bad name"
 
 
+@pytest.mark.row("F35")
 async def test_a_closed_port_is_dead_for_a_while_and_the_next_host_serves() -> None:
     async with (
         dns_server("mx1.test. 300 A 127.0.0.3", "mx2.test. 300 A 127.0.0.1") as dns,
@@ -91,6 +92,7 @@ async def test_a_closed_port_is_dead_for_a_while_and_the_next_host_serves() -> N
 
 
 @pytest.mark.parametrize("behaviour", [hang, close], ids=["silent", "closes"])
+@pytest.mark.row("F35")
 async def test_no_greeting_is_as_dead_as_no_connection(behaviour: object, patient_clock: trio.testing.MockClock) -> None:
     async with dns_server("mx.test. 300 A 127.0.0.1") as dns, receiver() as mx, World(dns, mx.port) as world:
         assert callable(behaviour)
@@ -114,6 +116,7 @@ async def test_where_all_are_dead_one_is_tried_nevertheless() -> None:
         assert not world.hosts.is_dead("127.0.0.1", "127.0.0.1", trio.current_time())
 
 
+@pytest.mark.row("F35")
 async def test_a_black_hole_costs_the_connect_deadline_and_no_more(patient_clock: trio.testing.MockClock) -> None:
     full = socket.create_server(("127.0.0.4", 0), backlog=0)
     port = full.getsockname()[1]
@@ -132,6 +135,7 @@ async def test_a_black_hole_costs_the_connect_deadline_and_no_more(patient_clock
     assert "no answer in 30 s" in str(failure)
 
 
+@pytest.mark.row("S12")
 async def test_five_connections_are_tried_and_no_more() -> None:
     records = [f"mx{number}.test. 300 A 127.0.1.{number}" for number in range(1, 30)]
     async with dns_server(*records) as dns, receiver() as mx, World(dns, mx.port) as world:
@@ -141,6 +145,7 @@ async def test_five_connections_are_tried_and_no_more() -> None:
     assert sum(count for name, count in dns.queries.items() if name.startswith("A ")) == 5
 
 
+@pytest.mark.row("S12")
 async def test_many_addresses_of_one_host_count_the_same() -> None:
     records = [f"mx.test. 300 A 127.0.1.{number}" for number in range(1, 30)]
     async with dns_server(*records) as dns, receiver() as mx, World(dns, mx.port) as world:
@@ -149,6 +154,7 @@ async def test_many_addresses_of_one_host_count_the_same() -> None:
     assert len(dead) == 5
 
 
+@pytest.mark.row("S10")
 async def test_a_forbidden_address_is_never_connected_to_and_not_called_dead() -> None:
     async with dns_server("mx.test. 300 A 10.0.0.1", "mx.test. 300 A 169.254.169.254") as dns, receiver() as mx:
         async with World(dns, mx.port) as world:

@@ -47,6 +47,7 @@ async def test_mx_hosts_come_by_preference_then_name_so_that_the_key_is_stable()
     assert found.key == "10:a.mx.test,10:b.mx.test,20:c.mx.test"
 
 
+@pytest.mark.row("S12")
 async def test_null_mx_is_a_destination_without_hosts() -> None:
     async with dns_server("a.test. 300 MX 0 .") as server:
         assert await resolver(server).destination("a.test") == Destination(hosts=())
@@ -58,12 +59,14 @@ async def test_a_dot_among_real_hosts_is_dropped() -> None:
 
 
 @pytest.mark.parametrize("record", ["A 192.0.2.1", "AAAA 2001:db8::1"])
+@pytest.mark.row("S12")
 async def test_without_mx_the_domain_itself_is_the_host(record: str) -> None:
     async with dns_server(f"a.test. 300 {record}") as server:
         assert await resolver(server).destination("a.test") == Destination(hosts=(MxHost(name="a.test", preference=0),))
 
 
 @pytest.mark.parametrize("record", ["MX 10 192.0.2.1.", r"MX 10 bad\,comma.test.", "TXT nothing"])
+@pytest.mark.row("S12")
 async def test_no_usable_host_is_permanent_at_the_second_look(record: str, autojump_clock: trio.testing.MockClock) -> None:
     async with dns_server(f"a.test. 300 {record}") as server:
         names = resolver(server)
@@ -101,6 +104,7 @@ async def test_cname_chains_are_followed() -> None:
         assert hosts(await resolver(server).destination("a.test")) == [(1, "mx.test")]
 
 
+@pytest.mark.row("S12")
 async def test_a_cname_loop_is_a_failure_for_now() -> None:
     async with dns_server("a.test. 300 CNAME b.test.", "b.test. 300 CNAME a.test.") as server:
         error = await why(resolver(server), "a.test")
@@ -111,6 +115,7 @@ async def test_a_cname_loop_is_a_failure_for_now() -> None:
 @pytest.mark.parametrize(
     "domain", ["[127.0.0.1]", "a.test:25", "a b.test", "a..test", ".test", "", "x" * 64 + ".test", "192.0.2.1", "a.test\r\n"]
 )
+@pytest.mark.row("S13")
 async def test_what_is_no_domain_name_is_refused_without_a_query(domain: str) -> None:
     async with dns_server() as server:
         assert (await why(resolver(server), domain)).permanent
@@ -215,12 +220,14 @@ def other_question(query: dns.message.QueryMessage) -> bytes:
 
 
 @pytest.mark.parametrize("lie", [garbage, wrong_id, right_id_then_garbage, other_question])
+@pytest.mark.row("S14")
 async def test_a_forged_datagram_ahead_of_the_answer_changes_nothing(lie: Lie) -> None:
     async with dns_server("a.test. 300 MX 1 mx.test.") as server:
         server.before.append(lie)
         assert hosts(await resolver(server).destination("a.test")) == [(1, "mx.test")]
 
 
+@pytest.mark.row("S12")
 async def test_a_long_answer_comes_over_tcp_and_is_bounded() -> None:
     lines = [f"a.test. 300 MX 10 host-with-a-long-name-{number:03}.mx.test." for number in range(512)]
     Random(1).shuffle(lines)

@@ -108,6 +108,7 @@ async def test_the_time_of_each_wait_is_observed_by_step(scene: Scene) -> None:
     assert all(seconds >= 0 for _, seconds in scene.world.waits)
 
 
+@pytest.mark.row("S1")
 async def test_content_that_breaks_the_rules_ends_its_own_message_only(scene: Scene) -> None:
     session = await scene.world.session(OPTIONS)
     bad = Transaction(mail_from="b@out.test", rcpt="a@a.test", content=b"Subject: x\n\nbare\r\n")
@@ -135,6 +136,7 @@ LOSSES: list[Loss] = [
 
 @pytest.mark.parametrize("loss", LOSSES, ids=[loss[0] for loss in LOSSES])
 @pytest.mark.parametrize("mode", list(Pipelining))
+@pytest.mark.row("F32")
 async def test_a_session_that_breaks_reports_what_was_open_and_in_doubt(
     scene: Scene, patient_clock: trio.testing.MockClock, loss: Loss, mode: Pipelining
 ) -> None:
@@ -155,6 +157,7 @@ async def test_a_session_that_breaks_reports_what_was_open_and_in_doubt(
     assert "mx.test[127.0.0.1]" in repr(session)
 
 
+@pytest.mark.row("F32")
 async def test_a_broken_protocol_takes_pipelining_away_for_an_hour(scene: Scene) -> None:
     scene.mx.plan("DOT", b"250 ok\r\n250 and another\r\n")
     session = await scene.world.session(OPTIONS)
@@ -191,6 +194,7 @@ async def test_421_is_the_reply_of_one_message_and_the_end_of_the_session(scene:
     assert "421 4.7.0 too many" in str(session.failure)
 
 
+@pytest.mark.row("F31")
 async def test_a_refusal_followed_by_a_close_is_the_refusal(scene: Scene) -> None:
     scene.mx.plan("MAIL", then_close(b"550 5.7.1 blocked\r\n"))
     session = await scene.world.session(OPTIONS)
@@ -199,6 +203,7 @@ async def test_a_refusal_followed_by_a_close_is_the_refusal(scene: Scene) -> Non
     assert [result.reply and result.reply.code for result in work.results] == [550]
 
 
+@pytest.mark.row("F34")
 async def test_a_byte_now_and_then_does_not_extend_the_deadline(scene: Scene, patient_clock: trio.testing.MockClock) -> None:
     async def one_byte_a_second(connection: Connection) -> None:
         for _ in range(2000):
@@ -217,6 +222,7 @@ async def test_a_byte_now_and_then_does_not_extend_the_deadline(scene: Scene, pa
 
 
 @pytest.mark.parametrize("flood", [b"250-and more\r\n" * 100_000, b"2" * 1_000_000], ids=["lines", "one line"])
+@pytest.mark.row("F34")
 async def test_an_endless_reply_ends_the_session(scene: Scene, flood: bytes) -> None:
     scene.mx.plan("DOT", flood)
     session = await scene.world.session(OPTIONS)
@@ -228,6 +234,7 @@ async def test_an_endless_reply_ends_the_session(scene: Scene, flood: bytes) -> 
     assert work.results[0].in_doubt
 
 
+@pytest.mark.row("F37")
 async def test_a_receiver_that_reads_no_more_hits_the_write_deadline_and_leaves_no_doubt(
     scene: Scene, patient_clock: trio.testing.MockClock
 ) -> None:
@@ -302,6 +309,7 @@ async def test_cancelled_in_the_middle_it_reports_closes_and_lets_the_cancellati
     assert not session.usable_now()
 
 
+@pytest.mark.row("F38")
 async def test_an_idle_session_that_the_receiver_closed_is_found_out_before_use(scene: Scene) -> None:
     session = await scene.world.session(OPTIONS)
     await scene.mx.connections[0].stream.aclose()
@@ -311,6 +319,7 @@ async def test_an_idle_session_that_the_receiver_closed_is_found_out_before_use(
     assert str(session.failure) == "mx.test[127.0.0.1] MAIL: closed while idle"
 
 
+@pytest.mark.row("F38")
 async def test_a_421_that_waits_on_an_idle_session_is_found_out_before_use(scene: Scene) -> None:
     session = await scene.world.session(OPTIONS)
     await trio.testing.wait_all_tasks_blocked(0.01)

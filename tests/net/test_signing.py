@@ -139,6 +139,7 @@ async def test_many_tasks_share_the_signers(keys: Keys) -> None:
 
 
 @pytest.mark.integration
+@pytest.mark.row("F43")
 async def test_killed_signer_costs_nothing_but_time(keys: Keys) -> None:
     with keys.signer(0) as first, keys.signer(1) as second:
         async with running(first.path, second.path) as pool:
@@ -163,6 +164,7 @@ async def test_killed_signer_costs_nothing_but_time(keys: Keys) -> None:
 
 
 @pytest.mark.integration
+@pytest.mark.row("F43")
 async def test_only_signer_killed_and_replaced(keys: Keys) -> None:
     async with running(keys.path()) as pool:
         with keys.signer() as signer:
@@ -187,6 +189,7 @@ async def test_only_signer_killed_and_replaced(keys: Keys) -> None:
 
 
 @pytest.mark.integration
+@pytest.mark.row("F44")
 async def test_stopped_signer_is_noticed_and_left(keys: Keys) -> None:
     with keys.signer(0) as first, keys.signer(1) as second:
         async with running(first.path, second.path) as pool:
@@ -203,6 +206,7 @@ async def test_stopped_signer_is_noticed_and_left(keys: Keys) -> None:
 
 
 @pytest.mark.integration
+@pytest.mark.row("F44")
 async def test_only_signer_stopped_is_an_error_in_time_and_never_silence(keys: Keys) -> None:
     options = SigningOptions(limit_s=0.5, silence_s=0.2, reconnect_s=0.01)
     with keys.signer() as signer:
@@ -246,6 +250,7 @@ async def test_ping_finds_nobody(keys: Keys) -> None:
 # signers that behave as told
 
 
+@pytest.mark.row("F43")
 async def test_job_that_kills_two_signers_is_given_up_alone(keys: Keys) -> None:
     fakes = [Fake(keys.path(number), die_of_poison) for number in range(2)]
     async with running(*(fake.path for fake in fakes)) as pool, trio.open_nursery() as nursery:
@@ -369,8 +374,11 @@ async def test_pool_that_ends_fails_its_callers() -> None:
             nursery.cancel_scope.cancel()
     with pytest.raises(SigningError, match="shut down"):
         await pool.sign([(NAME, POISON)])
+    answers = await pool.attempt([(NAME, POISON), (NAME, POISON)])
+    assert [str(answer) for answer in answers] == ["the signers are shut down"] * 2
 
 
+@pytest.mark.row("F44")
 async def test_no_signer_at_all_is_an_error_in_time(autojump_clock: trio.testing.MockClock) -> None:
     pool = SignerPool([Path("/nonexistent/signer.sock")])
     async with trio.open_nursery() as nursery:
@@ -385,12 +393,24 @@ async def test_no_signer_at_all_is_an_error_in_time(autojump_clock: trio.testing
 async def test_impossible_requests_are_refused() -> None:
     pool = SignerPool([])
     assert await pool.attempt([]) == []
-    for name, data in (("x" * 256, POISON), (NAME, b"short")):
+    for name, data in (("x" * 256, POISON), ("é" * 128, POISON), (NAME, b"short")):
+        (answer,) = await pool.attempt([(name, data)])
+        assert "expected key ids" in str(answer)
         with pytest.raises(SigningError, match="expected key ids"):
-            await pool.attempt([(name, data)])
+            await pool.sign([(name, data)])
     for batch in (0, JOBS_LIMIT + 1):
         with pytest.raises(ValueError, match="batch"):
             SigningOptions(batch=batch)
+
+
+async def test_an_impossible_request_leaves_the_others_their_signatures(keys: Keys) -> None:
+    fake = Fake(keys.path(), sign)
+    async with running(fake.path) as pool, trio.open_nursery() as nursery:
+        await nursery.start(fake.run)
+        good, bad = await pool.attempt([(NAME, digest(1)), (NAME, b"short")])
+        assert good == b"signed " + digest(1)
+        assert "expected key ids" in str(bad)
+        nursery.cancel_scope.cancel()
 
 
 async def test_local_signer(keys: Keys) -> None:
@@ -398,3 +418,5 @@ async def test_local_signer(keys: Keys) -> None:
     assert await local.sign(requests(range(3))) == keys.expected(range(3))
     with pytest.raises(SigningError, match=r"no such key: shop\.example/none"):
         await local.sign([("shop.example/none", digest(0))])
+    good, bad = await local.attempt([(NAME, digest(0)), (NAME, b"short")])
+    assert (good, isinstance(bad, SigningError)) == (keys.key.sign(digest(0)), True)

@@ -94,6 +94,7 @@ async def test_no_descriptor_left_is_our_own_trouble(monkeypatch: pytest.MonkeyP
     assert caught.value.kind is TransportKind.RESOURCES
 
 
+@pytest.mark.row("S10")
 async def test_a_forbidden_address_gets_no_socket(monkeypatch: pytest.MonkeyPatch) -> None:
     def no_socket(*_: object) -> socket.socket:
         raise AssertionError("a socket was made")

@@ -71,6 +71,7 @@ async def test_off_never_asks(authority: trustme.CA) -> None:
 @pytest.mark.parametrize(
     ("names", "expected"), [(["other.test"], "certificate-host-mismatch"), (["mx.test"], "certificate-not-trusted")]
 )
+@pytest.mark.row("F36")
 async def test_verified_defers_with_the_reason(names: list[str], expected: str, authority: trustme.CA, ca_file: Path) -> None:
     issuer = authority if expected == "certificate-host-mismatch" else trustme.CA()
     async with scene(server_context(issuer, *names), ca_file) as (world, mx):
@@ -80,6 +81,7 @@ async def test_verified_defers_with_the_reason(names: list[str], expected: str, 
         assert not any(line.startswith("MAIL") for line in mx.commands)
 
 
+@pytest.mark.row("F36")
 async def test_verified_refuses_an_expired_certificate(authority: trustme.CA, ca_file: Path) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     past = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
@@ -138,6 +140,7 @@ BROKEN: list[Behaviour] = [say_220_then_garbage, say_220_then_nothing, say_220_t
 
 
 @pytest.mark.parametrize("behaviour", BROKEN)
+@pytest.mark.row("F36")
 async def test_broken_tls_is_remembered_and_mail_goes_in_clear_where_that_is_allowed(
     behaviour: Behaviour, authority: trustme.CA, patient_clock: trio.testing.MockClock
 ) -> None:
@@ -155,6 +158,7 @@ async def test_broken_tls_is_remembered_and_mail_goes_in_clear_where_that_is_all
 
 
 @pytest.mark.parametrize("behaviour", BROKEN)
+@pytest.mark.row("F36")
 async def test_broken_tls_is_a_deferral_with_a_reason_where_tls_is_a_must(
     behaviour: Behaviour, authority: trustme.CA, patient_clock: trio.testing.MockClock
 ) -> None:
@@ -167,6 +171,7 @@ async def test_broken_tls_is_a_deferral_with_a_reason_where_tls_is_a_must(
         assert not any(line.startswith("MAIL") for line in mx.commands)
 
 
+@pytest.mark.row("F36")
 async def test_a_receiver_below_tls_1_2_is_broken(authority: trustme.CA) -> None:
     old = server_context(authority, "mx.test")
     old.set_ciphers("ALL:@SECLEVEL=0")
@@ -179,6 +184,7 @@ async def test_a_receiver_below_tls_1_2_is_broken(authority: trustme.CA) -> None
         assert (await world.session(options(TlsPolicy.OPPORTUNISTIC))).tls_version == ""
 
 
+@pytest.mark.row("S15")
 async def test_octets_behind_the_220_kill_the_session(authority: trustme.CA) -> None:
     async with scene(server_context(authority, "mx.test")) as (world, mx):
         mx.plan("STARTTLS", b"220 go ahead\r\n250-PIPELINING\r\n250 injected\r\n")
@@ -188,6 +194,7 @@ async def test_octets_behind_the_220_kill_the_session(authority: trustme.CA) -> 
         assert len(mx.connections) == 1
 
 
+@pytest.mark.row("S15")
 async def test_what_was_offered_in_clear_counts_for_nothing_after_tls(authority: trustme.CA) -> None:
     async with scene(server_context(authority, "mx.test")) as (world, mx):
         mx.plan("EHLO", b"250-mx.test\r\n250-CHUNKING\r\n250-PIPELINING\r\n250 STARTTLS\r\n", b"250 mx.test\r\n")

@@ -56,10 +56,11 @@ def test_doubts_are_counted_and_bounded() -> None:
     assert decided(envelope(attempts=2, doubts=2), DEFERRED) == Later(due=NOW + 3600, attempts=3, doubts=2)
 
 
-def test_what_was_not_tried_keeps_its_counts_and_comes_back_at_once() -> None:
+def test_what_was_not_tried_keeps_its_counts_and_comes_back_after_a_moment() -> None:
     one = envelope(attempts=3, doubts=1)
-    assert decided(one, Outcome(verdict=Verdict.UNSENT, pause_s=3600)) == Later(due=NOW, attempts=3, doubts=1)
-    assert decided(one, Outcome(verdict=Verdict.UNSENT, retry_s=30)) == Later(due=NOW + 30, attempts=3, doubts=1)
+    assert decided(one, Outcome(verdict=Verdict.UNSENT, pause_s=3600)) == Later(due=NOW + 30, attempts=3, doubts=1)
+    assert decided(one, Outcome(verdict=Verdict.UNSENT, retry_s=5)) == Later(due=NOW + 5, attempts=3, doubts=1)
+    assert decided(one, Outcome(verdict=Verdict.UNSENT, retry_s=0)) == Later(due=NOW + 30, attempts=3, doubts=1)
     assert decided(envelope(age_s=86_400), Outcome(verdict=Verdict.UNSENT)) == Final(state=State.EXPIRED)
 
 
@@ -100,7 +101,7 @@ def test_decisions_are_readable() -> None:
 
 def test_a_scale_shortens_every_wait_but_not_the_age() -> None:
     quick = RetryCurve(steps_s=(300,), jitter=0, give_up_s=86_400, scale=0.01)
-    outcomes = (DEFERRED, Outcome(verdict=Verdict.DEFERRED, retry_s=600), Outcome(verdict=Verdict.UNSENT, retry_s=30))
+    outcomes = (DEFERRED, Outcome(verdict=Verdict.DEFERRED, retry_s=600), Outcome(verdict=Verdict.UNSENT))
     waits = [decide(quick, envelope(), outcome, NOW, lambda: 0.5) for outcome in outcomes]
     assert [round(later.due - NOW, 6) for later in waits if isinstance(later, Later)] == [3.0, 6.0, 0.3]
     assert decide(quick, envelope(age_s=86_399), DEFERRED, NOW, lambda: 0.5) == Later(due=NOW + 1, attempts=1, doubts=0)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sender.model import Category, Outcome, Reply, Scope, Step, Verdict
+from sender.model import Action, Category, Outcome, Reply, Scope, Step, Verdict
 from sender.policy import rules
 from sender.policy.rules import Rule, RuleBook, RuleTable, compile_rule, example_reply, printed
 
@@ -113,3 +113,23 @@ def test_a_text_is_read_once() -> None:
         book.outcome(Step.RCPT, said(f"<{user}@example.net> unknown"), reading)
     assert read == ["@ unknown"]
     assert repr(book) == "<RuleBook of 0 rules>"
+
+
+@pytest.mark.parametrize(
+    ("values", "good"),
+    [
+        ({}, False),
+        ({"pause": 60.0}, False),  # how long actions last, and there is none
+        ({"pause": 60.0, "actions": (Action.HALVE,)}, False),
+        ({"pause": 0.0, "actions": (Action.PAUSE,)}, False),
+        ({"retry": 0.0}, False),
+        ({"retry": 60.0}, True),
+        ({"pause": 60.0, "actions": (Action.PAUSE,)}, True),
+        ({"actions": (Action.STOP_DOMAIN,)}, True),
+    ],
+)
+def test_a_rule_that_costs_no_attempt_must_hold_its_envelopes_back(values: dict[str, Any], good: bool) -> None:
+    table = RuleTable(name="r", category=Category.RATE, codes=(450,), examples=("450 x",), verdict=Verdict.UNSENT, **values)
+    rule, wrong = compile_rule(table, "x")
+    assert (rule is not None) is good
+    assert [key for key, _ in wrong] == ([] if good else ["verdict"])

@@ -37,6 +37,7 @@ def test_a_2xx_to_the_end_of_data_is_delivered(profile: Profile) -> None:
 
 
 @pytest.mark.parametrize(("step", "code"), [(Step.RCPT, 250), (Step.DOT, 354), (Step.DATA, 250)])
+@pytest.mark.row("F32")
 def test_an_answer_out_of_place_is_never_delivered_and_never_rejected(profile: Profile, step: Step, code: int) -> None:
     outcome = judge(profile, step, Reply(code=code))
     assert (outcome.verdict, outcome.scope, outcome.category) == (Verdict.DEFERRED, Scope.SESSION, Category.PROTOCOL)
@@ -142,6 +143,7 @@ def test_digits_count_only_behind_their_letters(profiles: Profiles) -> None:
     assert outcome.category is not Category.UNKNOWN_USER
 
 
+@pytest.mark.row("S9")
 def test_the_size_and_smtputf8_refusals_we_make_ourselves_are_permanent(profile: Profile) -> None:
     size = judge(profile, Step.MAIL, Reply(code=552, enhanced="5.3.4", lines=("message is larger than SIZE says",)))
     utf8 = judge(profile, Step.MAIL, Reply(code=553, enhanced="5.6.7", lines=("needs SMTPUTF8",)))
@@ -213,6 +215,7 @@ def test_an_unreachable_host_costs_its_envelopes_an_attempt(profile: Profile, ki
     assert (outcome.verdict, outcome.scope, outcome.category) == (Verdict.DEFERRED, Scope.SESSION, Category.NETWORK)
 
 
+@pytest.mark.row("S10")
 def test_a_forbidden_address_is_final_and_our_own_shortage_costs_nothing(profile: Profile) -> None:
     assert judge_failure(profile, Step.CONNECT, kind=TransportKind.FORBIDDEN).verdict is Verdict.REJECTED
     assert judge_failure(profile, Step.CONNECT, kind=TransportKind.RESOURCES).verdict is Verdict.UNSENT
@@ -222,6 +225,7 @@ def test_a_forbidden_address_is_final_and_our_own_shortage_costs_nothing(profile
     ("step", "reply", "kind"),
     [(Step.STARTTLS, Reply(code=454), None), (Step.TLS, None, TransportKind.TLS), (Step.STARTTLS, None, None)],
 )
+@pytest.mark.row("F36")
 def test_no_tls_where_it_is_required_defers(
     profile: Profile, step: Step, reply: Reply | None, kind: TransportKind | None
 ) -> None:

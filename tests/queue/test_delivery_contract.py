@@ -1,9 +1,11 @@
 """Leasing and settling, on every backend: an envelope is in one place, and what is told twice counts once."""
 
+from dataclasses import replace
+
 import pytest
 
-from sender.model import LaneId, State
-from sender.queue.base import Lease, Queue, Settlement
+from sender.model import LaneId, Route, State
+from sender.queue.base import Again, Lease, Queue, Settlement
 from tests.queue.feeding import (
     LANE,
     OTHER,
@@ -95,6 +97,57 @@ async def test_ready_names_routes_oldest_first(queue: Queue) -> None:
     ]
     assert [ready.route for ready in await queue.ready(1)] == [OTHER]
     assert (await queue.depth(2500.0)).oldest_ready_s == 1000.0
+
+
+async def test_more_routes_than_fit_are_walked_through_oldest_first(queue: Queue) -> None:
+    await opened(queue)
+    routes = [Route(pool="main", receiver=f"~d{number}.example") for number in range(30)]
+    some = [(route, envelopes("spring", 1, start=n, queued_at=QUEUED_AT + n)) for n, route in enumerate(routes)]
+    await queue.expand(await chunk_of(queue, "spring", some), QUEUED_AT)
+    for _ in range(2):
+        seen: list[Route] = []
+        while len(seen) < 30:
+            ready = await queue.ready(10)
+            assert 0 < len(ready) <= 10
+            assert [each.oldest for each in ready] == sorted(each.oldest for each in ready)
+            seen += [each.route for each in ready]
+        assert sorted(map(str, seen)) == sorted(map(str, routes)), "each once in a walk"
+    assert {each.route for each in await queue.ready(30)} == set(routes)
+    assert {each.route for each in await queue.ready(30)} == set(routes), "where all fit, each call has all"
+
+
+async def test_old_routes_that_nobody_serves_hide_no_young_one(queue: Queue) -> None:
+    await opened(queue)
+    paused = [(Route(pool="main", receiver=f"~d{n}.example"), envelopes("spring", 1, start=n)) for n in range(60)]
+    await queue.expand(await chunk_of(queue, "spring", paused), QUEUED_AT)
+    for round_ in range(5):
+        name = f"young{round_}"
+        await filled(queue, 1, campaign=name, route=ROUTE, queued_at=QUEUED_AT + 1 + round_)
+        for _ in range(9):
+            if ROUTE in [each.route for each in await queue.ready(20)]:
+                break
+        else:
+            pytest.fail(f"{name} was never seen")
+        (lease,) = await leased(queue, 1)
+        await queue.settle([all_delivered(lease)], QUEUED_AT)
+
+
+async def test_what_was_not_tried_is_no_deferral(queue: Queue) -> None:
+    await filled(queue, 3)
+    (lease,) = await leased(queue, 3)
+    tried = (True, False, False)
+    again = [Again(position=n, envelope=lease.envelopes[n], due=2000.0, tried=tried[n]) for n in range(3)]
+    told = replace(settlement(lease), again=tuple(again))
+    for _ in range(2):
+        await queue.settle([told], QUEUED_AT)
+    (status,) = await queue.status(["spring"])
+    assert status.deferrals == {"google": 1}
+    assert (await queue.depth(QUEUED_AT)).later == 3
+    assert await queue.promote(2000.0, 10) == 3
+    (lease,) = await leased(queue, 1)
+    await queue.settle([replace(settlement(lease), again=(replace(again[1], position=0),))], QUEUED_AT)
+    (status,) = await queue.status(["spring"])
+    assert status.deferrals == {"google": 1}
 
 
 async def test_each_position_ends_once_however_often_it_is_told(queue: Queue) -> None:

@@ -1,13 +1,14 @@
 """From the inbox to the routes, on every backend: nothing is taken twice, and nothing malformed stops the rest."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import trio
 
 from sender.model import State
 from sender.queue.base import BATCH_ROWS, Announcement, Queue, Refusal, RowBatch
-from tests.queue.feeding import OTHER, ROUTE, chunk_of, envelopes, filled, opened
+from tests.queue.feeding import OTHER, QUEUED_AT, ROUTE, all_delivered, chunk_of, envelopes, filled, leased, opened
 
 
 async def test_a_campaign_waits_until_it_is_checked(queue: Queue) -> None:
@@ -34,6 +35,29 @@ async def test_the_first_campaign_of_a_name_wins_and_a_repeat_opens_nothing(queu
     await queue.accept(repeat, b"another", 7.0)
     assert await queue.spec("spring") == b'{"v":1}'
     assert (await queue.open_campaigns(), await queue.announcements(10)) == ([], [])
+
+
+async def test_a_finished_campaign_keeps_its_name_and_counters_and_not_its_content(queue: Queue) -> None:
+    await queue.announce("one", b"{}")
+    (found,) = await queue.announcements(1)
+    made = replace(found, row=b'{"to":"a@b.example"}')
+    await queue.accept(made, b"{}", 5.0)
+    await queue.expand(await chunk_of(queue, "one", [(ROUTE, envelopes("one", 1))]), QUEUED_AT)
+    await queue.finish_rows("one")
+    await queue.reclaim(QUEUED_AT)
+    assert await queue.spec("one") == b"{}", "its recipient is not final"
+    (lease,) = await leased(queue, 1)
+    await queue.settle([all_delivered(lease)], QUEUED_AT)
+    await queue.reclaim(QUEUED_AT + 100)
+    assert await queue.spec("one") is None
+    await queue.announce("one", b"another")
+    (repeat,) = await queue.announcements(1)
+    for _ in range(2):
+        await queue.accept(replace(repeat, row=b'{"to":"a@b.example"}'), b"another", QUEUED_AT + 101)
+    assert (await queue.spec("one"), await queue.announcements(1), await queue.open_campaigns()) == (None, [], [])
+    (status,) = await queue.status(["one"])
+    assert (status.accepted, status.finished, status.waiting_batches, status.complete) == (1, 1, 0, True)
+    assert await queue.campaigns() == ["one"]
 
 
 async def test_announcements_come_oldest_first_and_no_more_than_asked_for(queue: Queue) -> None:

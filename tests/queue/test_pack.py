@@ -35,6 +35,7 @@ def test_a_pack_gives_back_what_was_packed(some: list[Envelope]) -> None:
 
 
 @given(st.lists(_envelope, min_size=1, max_size=5), st.data())
+@pytest.mark.row("S30")
 def test_a_damaged_pack_is_refused_or_harmless(some: list[Envelope], data: st.DataObject) -> None:
     damaged = bytearray(encode(some))
     place = data.draw(st.integers(0, len(damaged) - 1))
@@ -47,6 +48,7 @@ def test_a_damaged_pack_is_refused_or_harmless(some: list[Envelope], data: st.Da
 
 
 @given(st.binary(max_size=200))
+@pytest.mark.row("S30")
 def test_octets_that_are_no_pack_are_refused(octets: bytes) -> None:
     with pytest.raises(PackError):
         decode(octets)
@@ -58,6 +60,7 @@ def test_the_header_stands_where_the_scripts_look_for_it() -> None:
     assert struct.unpack_from(">I", pack, 18 - 1) == (7,)
 
 
+@pytest.mark.row("S30")
 def test_a_pack_that_inflates_without_end_is_refused_unread() -> None:
     bomb = HEADER.pack(1, 0.0, 0, 1) + zlib.compress(b"\0" * 200_000_000)
     with pytest.raises(PackError, match="larger than"):
@@ -75,6 +78,7 @@ def test_a_pack_that_inflates_without_end_is_refused_unread() -> None:
         (msgspec.msgpack.encode(["x", [], ["a"], ["c"], [0], [0], [0.0], [], [], [1]]), "object"),
     ],
 )
+@pytest.mark.row("S30")
 def test_a_body_of_another_shape_is_refused(body: bytes, why: str) -> None:
     with pytest.raises(PackError, match=why):
         decode(HEADER.pack(1, 0.0, 0, 1) + zlib.compress(body))

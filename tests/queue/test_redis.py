@@ -232,6 +232,56 @@ async def test_a_full_server_refuses_submissions_and_still_drains(queue: RedisQu
     assert (await queue.depth(QUEUED_AT)).ready == {ROUTE: 39}
 
 
+@pytest.fixture
+async def full(client: Client) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+    """From the moment it is called, the server is over its limit and knows no script."""
+
+    async def fill() -> None:
+        await client.run([("CONFIG", "SET", "maxmemory", 1), ("SCRIPT", "FLUSH")])
+
+    yield fill
+    await client.run([("CONFIG", "SET", "maxmemory", 0)])
+
+
+async def test_a_full_server_can_be_opened_and_drained_by_a_process_that_starts_then(
+    queue: RedisQueue, client: Client, valkey_url: str, full: Callable[[], Awaitable[None]]
+) -> None:
+    await (await open_redis(valkey_url, 16)).aclose()
+    some = await filled(queue, 10)
+    await client.run([("XADD", "penstock:{spring}:rows", "*", "v", 1, "end", 1)])
+    await full()
+    late = await open_redis(valkey_url, 16)
+    assert [status.queued for status in await late.status(await late.campaigns())] == [10]
+    assert [each.envelopes for each in await late.ready(10)] == [10]
+    await late.heartbeat("late", QUEUED_AT)
+    (lease,) = await late.lease([wish(10, owner="late")], QUEUED_AT)
+    assert list(lease.envelopes) == some
+    await late.settle([all_delivered(lease)], QUEUED_AT)
+    assert (await late.rows("spring", 10)).exhausted
+    await late.finish_rows("spring")
+    assert await late.open_campaigns() == []
+    await late.reclaim(QUEUED_AT)
+    assert await late.spec("spring") is None, "finished: its content is memory given back"
+    await late.resign("late")
+    await late.aclose()
+
+
+async def test_on_a_full_server_nothing_damaged_holds_up_the_rest(
+    queue: RedisQueue, client: Client, full: Callable[[], Awaitable[None]]
+) -> None:
+    some = await filled(queue, 10, pack_size=5)
+    key = f"{queue._layout.of(ROUTE).prefix}packs:spring:{ROUTE}"
+    (packs,) = await client.run([("ZRANGE", key, 0, -1)])
+    await client.run([("ZREM", key, packs[0]), ("ZADD", key, QUEUED_AT, packs[0][:-3] + b"\0\0\0")])
+    await client.run([("XADD", "penstock:{spring}:rows", "*", "v", 1, "batch", 7, "rows", "{}")])
+    await full()
+    assert await leased(queue, 5) == []
+    assert flat(await leased(queue, 5)) == some[5:]
+    await queue.refuse((await queue.rows("spring", 10)).malformed, QUEUED_AT)
+    assert (await queue.depth(QUEUED_AT)).refused == 2
+
+
+@pytest.mark.row("S30")
 async def test_a_pack_that_can_not_be_read_is_parked_and_holds_nothing_up(queue: RedisQueue, client: Client) -> None:
     some = await filled(queue, 10, pack_size=5)
     key = f"{queue._layout.of(ROUTE).prefix}packs:spring:{ROUTE}"

@@ -103,6 +103,7 @@ async def test_a_ready_made_message_is_a_campaign_of_one(client: Client, queue: 
         (("v", 1, "id", "spring", "raw", "x", "from", "a@b", "to", "c@d", "priority", "high"), "priority: b'high'"),
     ],
 )
+@pytest.mark.row("S30")
 async def test_a_malformed_campaign_goes_to_the_dead_letters_and_stops_nothing(
     client: Client, queue: Queue, fields: tuple[str | bytes | int, ...], why: str
 ) -> None:
@@ -134,6 +135,7 @@ async def test_a_malformed_campaign_goes_to_the_dead_letters_and_stops_nothing(
         (("v", 1, "batch", 9, "rows", "{}"), "batch 9 of a campaign that ends after 2"),
     ],
 )
+@pytest.mark.row("S30")
 async def test_malformed_rows_are_named_and_stop_nothing(
     client: Client, queue: Queue, fields: tuple[str | bytes | int, ...], why: str
 ) -> None:
@@ -153,6 +155,7 @@ async def test_malformed_rows_are_named_and_stop_nothing(
     assert (await queue.rows("spring", 10)).malformed == ()
 
 
+@pytest.mark.row("S30")
 async def test_an_entry_too_large_to_read_is_refused_without_being_read(client: Client, queue: Queue) -> None:
     await write(client, CAMPAIGNS, "v", 1, "id", "spring", "spec", b"x" * (64 * 1024 * 1024 + 70_000))
     assert await queue.announcements(10) == []

@@ -2,11 +2,16 @@
 
 from pathlib import Path
 
+import dns.flags
+import dns.message
+import dns.rrset
 import pytest
 import trio
 
-from sender.model import State
+from sender.model import Destination, MxHost, State
 from sender.net.addresses import Targets
+from sender.net.resolver import Resolver, ResolverOptions
+from tests.net.dnsserver import dns_server
 from tests.rows.town import ADDRESS, DOMAIN, Town, connections, town
 from workers.emulator.zone import Zone
 
@@ -135,6 +140,27 @@ async def test_routes_literals_and_ports_are_invalid_recipients(to: str, tmp_pat
     async with town(tmp_path) as here:
         assert await here.post([{"to": to}, {"to": f"bob@{DOMAIN}"}]) == {State.INVALID: 1, State.DELIVERED: 1}
         assert [copy.rcpt for copy in here.mx.copies] == [f"bob@{DOMAIN}"]
+
+
+@pytest.mark.row("S14")
+async def test_a_forged_answer_loses_whatever_it_claims_and_the_ad_bit_means_nothing() -> None:
+    """We ask for no validation and read none: an answer that calls itself authentic leads where any other would."""
+    asked: list[int] = []
+
+    def forge(query: dns.message.QueryMessage) -> bytes:
+        asked.append(int(query.flags) | query.ednsflags)
+        response = dns.message.make_response(query)
+        response.flags |= dns.flags.AD
+        response.answer.append(dns.rrset.from_text(query.question[0].name, 300, "IN", "MX", "1 evil.example."))
+        response.id ^= 0x0F0F
+        return response.to_wire()
+
+    async with dns_server("a.test. 300 MX 1 mx.test.") as server:
+        server.before.append(forge)
+        names = Resolver(ResolverOptions(nameservers=("127.0.0.1",), port=server.port))
+        assert await names.destination("a.test") == Destination(hosts=(MxHost(name="mx.test", preference=1),))
+    assert asked
+    assert not any(flags & (dns.flags.AD | dns.flags.DO) for flags in asked)
 
 
 @pytest.mark.row("F35")

@@ -61,6 +61,7 @@ def test_step_follows_the_reply_that_is_due() -> None:
     assert steps == expected
 
 
+@pytest.mark.row("S15")
 def test_capabilities_learnt_in_clear_are_gone_with_the_handshake() -> None:
     client = Client(ClientOptions(ehlo="out.example"))
     client.receive(b"220 mx\r\n")
@@ -149,6 +150,7 @@ def test_quit_and_reset_wait_for_what_is_open() -> None:
             misuse()
 
 
+@pytest.mark.row("F32")
 def test_quit_is_never_pipelined_behind_the_dot() -> None:
     client = ready()
     client.send(message())

@@ -29,6 +29,7 @@ def test_lines() -> None:
 
 
 @pytest.mark.parametrize("nasty", NASTY)
+@pytest.mark.row("S6")
 def test_no_line_can_become_two(nasty: str) -> None:
     for line in (f"a{nasty}@b.example", f"{nasty}a@b.example", f"a@b.example{nasty}"):
         for build in (command.ehlo, command.helo):
@@ -53,6 +54,7 @@ def test_what_is_missing_or_not_ascii_is_refused() -> None:
         command.bdat(-1, last=True)
 
 
+@pytest.mark.row("S6")
 def test_long_lines_are_refused() -> None:
     assert len(command.ehlo("a" * 505)) == command.MAX_LINE
     with pytest.raises(LocalProtocolError, match="over 512 octets"):
@@ -86,11 +88,13 @@ def test_content_with_pairs_only_may_go(content: bytes) -> None:
         b"a\n\rb\r\n",
     ],
 )
+@pytest.mark.row("S1")
 def test_content_with_anything_else_may_not(content: bytes) -> None:
     with pytest.raises(LocalProtocolError, match="content"):
         command.check_content(content)
 
 
+@pytest.mark.row("S1")
 def test_no_look_alike_of_an_end_of_data_leaves() -> None:
     sequences = look_alikes()
     assert len(sequences) >= 10

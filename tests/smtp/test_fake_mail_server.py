@@ -145,6 +145,7 @@ def test_every_case_has_an_expectation() -> None:
 
 
 @pytest.mark.parametrize("name", EXPECTED)
+@pytest.mark.row("S15")
 def test_case(name: str) -> None:
     path, with_comments = cases()[name]
     case = Case.read(path, with_comments=with_comments)

@@ -117,6 +117,7 @@ def test_what_is_kept_of_a_reply_is_bounded_and_printable(pieces: list[bytes], c
 
 
 @given(MODES, st.lists(st.integers(0, 3), max_size=40), st.lists(st.integers(0, 60)))
+@pytest.mark.row("F32")
 def test_a_strict_receiver_has_exactly_what_is_called_delivered(
     mode: tuple[Pipelining, bytes, int], choices: list[int], cuts: list[int]
 ) -> None:
@@ -156,6 +157,7 @@ def test_a_lost_connection_leaves_no_more_in_doubt_than_was_sent(
 
 @settings(max_examples=300)
 @given(MODES, st.lists(BABBLE, max_size=30))
+@pytest.mark.row("F32")
 def test_a_babbling_receiver_is_believed_only_behind_an_end_of_data(
     mode: tuple[Pipelining, bytes, int], babble: list[bytes]
 ) -> None:

@@ -55,6 +55,7 @@ def test_remembered_lines_are_bounded() -> None:
     assert len(parser._known) <= 64
 
 
+@pytest.mark.row("S19")
 def test_hostile_octets_are_shown_and_do_nothing() -> None:
     (reply,) = read(b"550 \x1b[31m\x00 bare\rreturn \xff caf\xc3\xa9 \xe2\x80\xae\r\n")
     assert reply.lines == ("\\x1b[31m\\x00 bare\\rreturn \\xff café \\u202e",)
@@ -64,6 +65,7 @@ def test_hostile_octets_are_shown_and_do_nothing() -> None:
     "line",
     [b"", b"25", b"25x Ok", b"2200 Ok", b"150 Ok", b"650 Ok", b"250_Ok", b" 250 Ok", b"\xb2\xb2\xb2 Ok", b"queued", b"250\tOk"],
 )
+@pytest.mark.row("F32")
 def test_what_is_not_a_reply(line: bytes) -> None:
     with pytest.raises(ReplyError, match="not a reply"):
         read(line + b"\r\n")
@@ -76,11 +78,13 @@ def test_an_error_quotes_no_more_than_a_log_line_takes() -> None:
     assert str(raised.value).isprintable()
 
 
+@pytest.mark.row("F32")
 def test_a_code_may_not_change_within_a_reply() -> None:
     with pytest.raises(ReplyError, match="the code changes"):
         read(b"250-a\r\n550 b\r\n")
 
 
+@pytest.mark.row("F34")
 def test_a_hundred_lines_and_no_more() -> None:
     (reply,) = read(b"250-a\r\n" * 99 + b"250 b\r\n")
     assert len(reply.lines) == 100
@@ -88,6 +92,7 @@ def test_a_hundred_lines_and_no_more() -> None:
         read(b"250-a\r\n" * 101)
 
 
+@pytest.mark.row("F34")
 def test_a_line_without_end_is_given_up_at_the_limit() -> None:
     parser = ReplyParser(max_bytes=100)
     parser.feed(b"250 " + b"a" * 96)
@@ -97,11 +102,13 @@ def test_a_line_without_end_is_given_up_at_the_limit() -> None:
         parser.take()
 
 
+@pytest.mark.row("F34")
 def test_the_limit_on_octets_is_for_a_whole_reply() -> None:
     with pytest.raises(ReplyError, match="more than 65536 octets"):
         read(*[b"250-" + b"a" * 700 + b"\r\n"] * 94)
 
 
+@pytest.mark.row("S19")
 def test_a_megabyte_at_once_is_given_up() -> None:
     with pytest.raises(ReplyError):
         read(b"250 " + b"a" * 1_000_000 + b"\r\n")
@@ -112,6 +119,7 @@ def test_long_lines_are_cut_visibly() -> None:
     assert reply.lines == ("a" * (KEPT_CHARS - 1) + "…",)
 
 
+@pytest.mark.row("S19")
 def test_escapes_do_not_outgrow_the_limit() -> None:
     (reply,) = read((b"250-" + b"\x00" * 600 + b"\r\n") * 99 + b"250 end\r\n")
     assert sum(map(len, reply.lines)) <= 65_536

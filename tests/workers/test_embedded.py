@@ -1,5 +1,6 @@
 """The server of our own: configured as it must be, alone with its data, and gone when we are."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -72,6 +73,55 @@ async def test_a_parent_that_is_killed_takes_it_along_and_the_next_one_finds_the
         await parent.stdout.aclose()
     async with embedded_valkey(tmp_path) as again:  # waits for the first one's lock: it has ended
         assert await _ask(again, ("GET", "penstock:{x}:y")) == [b"kept"]
+
+
+async def _until_answered(url: str, *command: str) -> object:
+    while True:
+        try:
+            return (await _ask(url, command))[0]
+        except BackendError:
+            await trio.sleep(0.05)
+
+
+async def test_one_that_is_killed_comes_back_with_its_data(tmp_path: Path) -> None:
+    told: list[str] = []
+    async with embedded_valkey(tmp_path, on_trouble=told.append) as url:
+        for value in ("one", "two"):  # more than once
+            await _ask(url, ("SET", "penstock:{x}:y", value))
+            before = await _pid(url)
+            os.kill(before, signal.SIGKILL)
+            with trio.fail_after(10):
+                assert await _until_answered(url, "GET", "penstock:{x}:y") == value.encode()
+            assert await _pid(url) != before
+        assert [why for why in told if "it ended with status -9" in why] == told
+        assert len(told) == 2
+        with pytest.raises(ConfigError, match="in use by another Penstock"):
+            async with embedded_valkey(tmp_path, lock_s=0.1):
+                pytest.fail("two servers on the same data")
+        last = await _pid(url)
+    with pytest.raises(ProcessLookupError):
+        os.kill(last, 0)
+    async with embedded_valkey(tmp_path, lock_s=2) as url:  # no guard of a killed one holds the lock
+        assert await _ask(url, ("GET", "penstock:{x}:y")) == [b"two"]
+
+
+async def test_one_that_can_t_come_back_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tell, told = trio.open_memory_channel[str](100)
+    async with embedded_valkey(tmp_path, on_trouble=tell.send_nowait) as url:
+        with monkeypatch.context() as broken:
+            broken.setattr("workers.embedded.find_server", lambda: Path("/bin/false"))
+            os.kill(await _pid(url), signal.SIGKILL)
+            with trio.fail_after(10):
+                assert "it ended with status -9" in await told.receive()
+                assert (await told.receive()).startswith("it could not be started again: the embedded server ended with")
+        with trio.fail_after(10):
+            assert await _until_answered(url, "PING") == b"PONG"
+
+
+async def _pid(url: str) -> int:
+    (info,) = await _ask(url, ("INFO", "server"))
+    assert isinstance(info, bytes)
+    return int(info.partition(b"process_id:")[2].split()[0])
 
 
 async def test_a_second_one_on_the_same_data_is_refused(tmp_path: Path) -> None:

@@ -1,10 +1,15 @@
 """The processes of one host: which there are, how each is started, and in which order they end."""
 
+import re
 import sys
 from pathlib import Path
 
 from sender.settings import Settings, load
-from workers.fleet import children
+from workers.embedded import STOP_S
+from workers.fleet import _SPARE_S, children
+from workers.supervisor import Patience
+
+README = Path(__file__).parents[2] / "README.md"
 
 
 def settings(directory: Path) -> Settings:
@@ -42,3 +47,14 @@ def test_signers_are_asked_whether_they_answer_and_know_nothing_of_the_store(tmp
 
 def test_without_a_directory_children_look_where_we_do(tmp_path: Path) -> None:
     assert all("--config" not in child.argv for child in children(settings(tmp_path), None, {}))
+
+
+def test_the_readme_states_the_bound_of_a_stop(tmp_path: Path) -> None:
+    """What a service manager's own timeout is set by."""
+    (said,) = re.findall(r"- \*\*Stop\*\*: (.*?)A second SIGTERM", README.read_text(), re.DOTALL)
+    later = len({child.order for child in children(settings(tmp_path), None, {})}) - 1
+    assert later == 2
+    text = " ".join(said.split())
+    assert f"`fleet.drain_s` plus {_SPARE_S:.0f} s" in text
+    assert f"at most {Patience().let_go_s:.0f} s for each of the two later groups" in text
+    assert f"at most {STOP_S:.0f} s for an embedded Valkey" in text

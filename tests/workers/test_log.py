@@ -44,6 +44,7 @@ def root_logging() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("text", HOSTILE)
+@pytest.mark.row("S19")
 def test_hostile_text_stays_in_its_value(text: str) -> None:
     line = rendered(reply=text)
     assert line.count(b"\n") == 1
@@ -64,6 +65,7 @@ def test_broken_octets_are_shown() -> None:
 
 @given(st.text(st.characters(), max_size=40) | st.binary(max_size=40))
 @example("\ud800")
+@pytest.mark.row("S19")
 def test_any_value_becomes_one_valid_line(value: object) -> None:
     line = rendered(value=value, nested={"key": [value]})
     assert line.count(b"\n") == 1
@@ -72,6 +74,7 @@ def test_any_value_becomes_one_valid_line(value: object) -> None:
 
 
 @pytest.mark.parametrize("text", ["x" * 1_000_000, "\x1b" * 1_000_000, "é" * 3000, "日" * 3000])
+@pytest.mark.row("S19")
 def test_values_and_lines_are_bounded(text: str) -> None:
     assert len(printable(text)) <= VALUE_MOST
     line = rendered(reply=text, other=text, third=text)
@@ -94,6 +97,7 @@ def test_deep_and_endless_values_are_cut() -> None:
     json.loads(rendered(value=2**200, none=None, yes=True, nan=float("nan")))
 
 
+@pytest.mark.row("S31")
 def test_private_keys_are_withheld() -> None:
     pem = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIA\n-----END PRIVATE KEY-----\n"
     for value in (pem, pem.encode(), {"key": pem}, [pem], ValueError(pem)):

@@ -90,3 +90,31 @@ def test_a_token_file_that_is_named_is_never_made(home: Path) -> None:
     places.make_token_keys(made)
     assert places.token_file(made) == home / "config" / "tokens.key"
     assert not places.token_file(made).exists()
+
+
+def test_a_relative_configuration_leads_to_an_absolute_store(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings(home, '[fleet]\nstate_dir = "state"\nruntime_dir = "run"\n')
+    monkeypatch.chdir(home)
+    made = load(Path("config"))
+    assert places.redis_url(made) == f"unix://{home}/config/state/valkey/valkey.sock"
+    assert places.runtime_dir(made) == home / "config" / "run"
+
+
+def test_relative_directories_of_the_user_s_are_made_absolute_too(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = settings(home)
+    monkeypatch.chdir(home)
+    monkeypatch.setenv("XDG_STATE_HOME", "mine")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "sockets")
+    assert places.state_dir(made) == home / "mine" / "penstock"
+    assert places.runtime_dir(made) == home / "sockets" / "penstock"
+
+
+def test_a_token_file_that_is_not_ascii_is_refused_without_telling_it(home: Path) -> None:
+    made = settings(home, '[tokens]\nkey_file = "tokens.key"\n')
+    with pytest.raises(ConfigError, match=r"No such file or directory$"):
+        places.token_keys(made)  # and `penstock run` makes none of that name
+    places.token_file(made).write_text("a geheimnisübersicht")
+    places.token_file(made).chmod(0o600)
+    with pytest.raises(ConfigError, match="not a text of ASCII characters") as caught:
+        places.token_keys(made)
+    assert "geheim" not in str(caught.value)

@@ -12,6 +12,7 @@ from sender.errors import BackendError, ConfigErrors
 from sender.metrics import Metrics
 from sender.queue.memory import MemoryQueue
 from sender.settings import load
+from workers.places import REDIS_URL
 from workers.process import Process, connected, open_configured_queue
 
 
@@ -68,3 +69,17 @@ async def test_a_command_s_configuration_is_checked_first(tmp_path: Path) -> Non
     with pytest.raises(ConfigErrors, match="partitons"):
         async with open_configured_queue(tmp_path):
             raise AssertionError("this configuration can't be used")
+
+
+async def test_who_finds_no_embedded_server_is_asked_whether_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(REDIS_URL, raising=False)
+    (tmp_path / "penstock.toml").write_text('[fleet]\nstate_dir = "state"\n')
+    (tmp_path / "sources.toml").write_text('[[source]]\nname = "s1"\nehlo = "mta.shop.example"\n')
+    with pytest.raises(BackendError, match=r"valkey\.sock: .*; is `penstock run` running\?$"):
+        async with connected(load(tmp_path), 0.0):
+            raise AssertionError("there is no such store")
+    monkeypatch.setenv(REDIS_URL, f"unix://{tmp_path}/told.sock")
+    with pytest.raises(BackendError, match=r"told\.sock") as caught:
+        async with connected(load(tmp_path), 0.0):
+            raise AssertionError("there is no such store")
+    assert "penstock run" not in str(caught.value)

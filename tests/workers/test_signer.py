@@ -141,11 +141,13 @@ def test_signer_ends_with_its_parent(keys: Keys) -> None:
         assert signer.end() == (0, b"")
 
 
+@pytest.mark.row("S31")
 def test_hardened_process_can_be_neither_dumped_nor_traced() -> None:
     code = "import ctypes, workers.signer; workers.signer.harden(); print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))"
     assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True).stdout == b"0\n"  # PR_GET_DUMPABLE
 
 
+@pytest.mark.row("F43")
 def test_signer_fits_into_64_mib(keys: Keys) -> None:
     with keys.signer() as signer, connected(signer.path) as worker:
         worker.sendall(jobs_frame(1, [(NAME, DIGEST)] * 100))
@@ -155,6 +157,7 @@ def test_signer_fits_into_64_mib(keys: Keys) -> None:
         assert int(peak) < 64 * 1024
 
 
+@pytest.mark.row("S31")
 def test_no_core_dump_when_it_crashes(keys: Keys) -> None:
     with keys.signer() as signer:
         process = Path(f"/proc/{signer.process.pid}")
@@ -165,6 +168,7 @@ def test_no_core_dump_when_it_crashes(keys: Keys) -> None:
         assert (status, errors) == (-signal.SIGABRT, b"")
 
 
+@pytest.mark.row("S31")
 def test_key_is_in_no_argument_and_no_environment(keys: Keys) -> None:
     with keys.signer() as signer:
         secret = (keys.folder / "e1.pem").read_bytes().splitlines()[1]

@@ -152,6 +152,7 @@ async def test_a_child_that_ends_is_started_again(
 
 
 @pytest.mark.integration
+@pytest.mark.row("F43")
 async def test_a_killed_child_is_started_again(
     said: Said, spec: Callable[..., ChildSpec], log: Log, captured: CapturingLogger
 ) -> None:
@@ -226,6 +227,7 @@ async def test_cancelled_it_leaves_nobody(said: Said, spec: Callable[..., ChildS
 
 
 @pytest.mark.integration
+@pytest.mark.row("F44")
 async def test_a_hung_child_is_replaced(
     said: Said, spec: Callable[..., ChildSpec], log: Log, captured: CapturingLogger
 ) -> None:

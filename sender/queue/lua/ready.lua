@@ -6,7 +6,11 @@
 -- ARGV  1  how many to pass over   2  how many at most
 -- Gives for each {route, oldest, envelopes}
 
-local routes = redis.call('ZRANGE', KEYS[1], ARGV[1], ARGV[1] + ARGV[2] - 1, 'WITHSCORES')
+local start, count = tonumber(ARGV[1]), tonumber(ARGV[2])
+if count == 0 then -- the range below would be all
+  return {}
+end
+local routes = redis.call('ZRANGE', KEYS[1], start, start + count - 1, 'WITHSCORES')
 local ready = {}
 for place = 1, #routes, 2 do
   ready[#ready + 1] = { routes[place], routes[place + 1], redis.call('HGET', KEYS[2], 'ready ' .. routes[place]) or '0' }
