@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from itertools import chain, pairwise, repeat
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
