@@ -141,7 +141,7 @@ class Metrics:
             buckets=_SIGNING_BUCKETS,
             registry=self.registry,
         )
-        # outcome: queued suppressed invalid
+        # outcome: queued rejected (the domain takes no mail) suppressed invalid
         self._expanded = self._counter("penstock_expanded_recipients_total", "Recipients taken from the inbox.", "outcome")
         # what: campaign rows
         self._refused = self._counter("penstock_inbox_refused_total", "Inbox entries moved to the dead letters.", "what")
@@ -220,7 +220,7 @@ class Metrics:
         self._signatures[("failed",)].inc(count)
 
     def expanded(self, outcome: str, count: int) -> None:
-        """So many recipients left the inbox: "queued", "suppressed" or "invalid"."""
+        """So many recipients left the inbox: "queued", "rejected", "suppressed" or "invalid"."""
         self._expanded[(outcome,)].inc(count)
 
     def inbox_refused(self, what: str, count: int = 1) -> None:

@@ -7,6 +7,7 @@ packages=(
   postfix        # a real MTA: receives what we send, and is compared with
   opendkim       # judges our signatures, independently of our own code
   opendkim-tools # opendkim-testmsg, the same from a command line
+  redis-tools    # redis-cli: enqueues a campaign by itself
   go-msgauth     # dkim-verify, another judge: of Ed25519 signatures as well
   gcc            # builds the load generators of the benchmarks
   libc6-dev

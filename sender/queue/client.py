@@ -51,7 +51,10 @@ class Client:
         return self._scripts
 
     async def run(self, commands: Sequence[Command]) -> list[Any]:
-        """Run commands in order, in one round trip; raises BackendError if any of them failed."""
+        """Run commands in order, in one round trip; raises BackendError if any of them failed.
+
+        Scripts that the server has forgotten run behind all others: what must see their effect is a call of its own.
+        """
         if not commands:
             await trio.lowlevel.checkpoint()
             return []

@@ -1,6 +1,7 @@
 """Hostile content, from a submission to what a receiver keeps: one message each, as planned, and signed as it arrived."""
 
 import os
+import re
 import shutil
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
@@ -10,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from sender.content.headers import clean
 from sender.model import State
 from tests.content.messages import corpus_json
 from tests.content.test_injection import look_alikes
@@ -37,16 +37,21 @@ def everywhere() -> dict[str, Any]:
     }
 
 
+def shown(value: str) -> str:
+    """The rule for values in headers, said once more: control characters are spaces, and there are none at the ends."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+", " ", value).strip(" ")
+
+
 def check(here: Town, copy: Copy, value: str) -> None:
     """What was asked for is what a reader gets, and there is nothing else."""
     assert here.verified(copy)
     found = read(copy)
     assert [name.lower() for name in found.keys()] == PLANNED  # noqa: SIM118 - a message is no mapping
     assert max(map(len, copy.content.split(b"\r\n"))) <= 998
-    assert found["subject"] == clean(value)
-    assert found["x-note"] == clean("a " + value)
+    assert found["subject"] == shown(value)
+    assert found["x-note"] == shown("a " + value)
     assert found["to"].addresses[0].addr_spec == copy.rcpt
-    assert found["to"].addresses[0].display_name.replace(" ", "") == "".join(clean(value).split())
+    assert found["to"].addresses[0].display_name.replace(" ", "") == "".join(shown(value).split())
     lines = value.replace("\r\n", "\n").replace("\r", "\n")
     plain, html = [item.get_content().replace("\r\n", "\n") for item in found.walk() if not item.is_multipart()]
     assert plain == f"[{lines}]\n"

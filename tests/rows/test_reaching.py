@@ -98,7 +98,7 @@ async def test_curious_mx_records_end_or_deliver_within_five_connections(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     domains = ["null", "bare", "crowd", "mixed", "literal", "loop"]
-    async with town(tmp_path, more='give_up = "3s"') as here:
+    async with town(tmp_path, more='curve = ["30d"]\ngive_up = "2s"') as here:
         hostile_records(here)
         with connections(monkeypatch) as made:
             await here.post([{"to": f"ann@{domain}.example"} for domain in domains])
@@ -107,6 +107,7 @@ async def test_curious_mx_records_end_or_deliver_within_five_connections(
     assert "null.example" not in first, "the expander ends it: no lane ever sees it"
     assert first["crowd.example"].outcome.rule == "unreachable"
     tried = [attempt for attempt in here.attempts if attempt.held.envelope.domain == "crowd.example"]
+    assert len(tried) <= 2, "at once, and at the give-up age"
     assert sum(address != ADDRESS for address in made) <= 5 * len(tried)
     assert first["loop.example"].outcome.rule == "dns-later"
     assert first["literal.example"].outcome.rule in ("no-such-domain", "dns-later")

@@ -176,6 +176,19 @@ def test_key_is_in_no_argument_and_no_environment(keys: Keys) -> None:
             assert secret not in Path(f"/proc/{signer.process.pid}/{name}").read_bytes()
 
 
+@pytest.mark.row("S31")
+def test_a_signer_has_no_socket_but_unix_ones(keys: Keys) -> None:
+    with keys.signer() as signer, connected(signer.path) as worker:
+        worker.sendall(jobs_frame(1, [(NAME, DIGEST)]))
+        assert len(frames(worker, 1)) == 1
+        process = Path(f"/proc/{signer.process.pid}")
+        targets = [str(descriptor.readlink()) for descriptor in (process / "fd").iterdir()]
+        sockets = {target.removeprefix("socket:[").removesuffix("]") for target in targets if target.startswith("socket:[")}
+        local = {line.split()[6] for line in (process / "net/unix").read_text().splitlines()[1:]}
+    assert len(sockets) >= 2, "the one it listens on, and ours"
+    assert sockets <= local
+
+
 @pytest.mark.parametrize("mode", [0o755, 0o710, 0o701])
 def test_directory_open_to_others_is_refused(tmp_path: Path, mode: int) -> None:
     folder = tmp_path / "run"
