@@ -38,7 +38,7 @@ def seconds(value: object) -> Seconds:
 def _decode_hook(wanted: type, value: object) -> object:
     if wanted is Seconds:
         return seconds(value)
-    raise NotImplementedError(f"no conversion to {wanted}")
+    raise TypeError(f"no conversion to {wanted}")
 
 
 def convert(kind: type[T], table: object, *, file: str, key: str = "") -> T:
