@@ -78,7 +78,7 @@ def _rows(case: Case) -> bytes:
 
 
 async def _finished(queue: Queue, messages: int) -> None:
-    with trio.fail_after(300):
+    with trio.fail_after(120):
         while True:
             status = await queue.status(["bench"])
             if status and status[0].complete and status[0].finished >= messages:

@@ -104,7 +104,8 @@ def receiving_side(case: Case, directory: Path, program: Path) -> Iterator[subpr
     """The sink of a case, listening; its JSON is read when it has ended."""
     if case.sink == "smtp-sink":
         found = shutil.which("smtp-sink") or "/usr/sbin/smtp-sink"
-        command = [found, "-c", f"inet:{_ADDRESS}:{_PORT}", "1000"]
+        user = ["-u", "nobody"] if os.geteuid() == 0 else []  # it refuses to run as root
+        command = [found, *user, f"inet:{_ADDRESS}:{_PORT}", "1000"]
     else:
         command = [str(program), str(_PORT), "-a", _ADDRESS]
         if case.tls:
