@@ -47,13 +47,17 @@ def convert(kind: type[T], table: object, *, file: str, key: str = "") -> T:
     `key` is where the table stands in the file ("redis", "identity[0]"); nested tables extend it with dots.
     """
     errors: list[ConfigError] = []
-    value = _convert(kind, table, file, key, errors)
+    value = salvage(kind, table, errors, file=file, key=key)
     if errors or value is None:
         raise ConfigErrors(errors)
     return value
 
 
-def _convert(kind: type[T], table: object, file: str, key: str, errors: list[ConfigError]) -> T | None:
+def salvage(kind: type[T], table: object, errors: list[ConfigError], *, file: str, key: str = "") -> T | None:
+    """As much of a table as can be read, so that checks of its other fields need not wait: what is wrong goes to `errors`.
+
+    A field that does not fit keeps its default; None where there is none to keep.
+    """
     if not isinstance(table, Mapping):
         errors.append(ConfigError(file, key, f"expected a table, found {_shown(table)}"))
         return None
@@ -64,24 +68,29 @@ def _convert(kind: type[T], table: object, file: str, key: str, errors: list[Con
     values: dict[str, Any] = {}
     for name, field in fields.items():
         if name in table:
-            values[field.name] = _field(field.type, table[name], file, _join(key, name), errors)
+            before = len(errors)
+            value = _field(field.type, table[name], file, _join(key, name), errors)
+            if value is not None or len(errors) == before:
+                values[field.name] = value
         elif field.required:
             errors.append(ConfigError(file, _join(key, name), "missing"))
-    if len(errors) > found:
+    if any(field.required and field.name not in values for field in fields.values()):
         return None
     try:
         return kind(**values)  # __post_init__ checks what one field alone can't
     except ValueError as error:
-        errors.append(ConfigError(file, key, str(error)))
+        if len(errors) == found:  # otherwise it may only be what a default makes of it
+            errors.append(ConfigError(file, key, str(error)))
         return None
 
 
 def _field(wanted: Any, value: object, file: str, key: str, errors: list[ConfigError]) -> Any:
     if isinstance(wanted, type) and issubclass(wanted, msgspec.Struct):
-        return _convert(wanted, value, file, key, errors)
+        return salvage(wanted, value, errors, file=file, key=key)
     element = _struct_element(wanted)
     if element is not None and isinstance(value, list | tuple):
-        return tuple(_convert(element, item, file, f"{key}[{place}]", errors) for place, item in enumerate(value))
+        items = [salvage(element, item, errors, file=file, key=f"{key}[{place}]") for place, item in enumerate(value)]
+        return tuple(item for item in items if item is not None)
     try:
         return msgspec.convert(value, wanted, dec_hook=_decode_hook)
     except (msgspec.ValidationError, ValueError) as error:

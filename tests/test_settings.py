@@ -129,6 +129,7 @@ def test_all_errors_of_all_files_are_reported_at_once(tmp_path: Path) -> None:
     assert [line.split(": ")[1] for line in found[3:]] == [
         "retry.curve",
         "timeout",
+        "net.allow_targets[0]",  # the same table holds another mistake: both are told
         "identity[0].domain",
         "identity[0].keys",
         "source[0].pool",

@@ -12,7 +12,7 @@ from msgspec.structs import fields
 
 from sender.errors import ConfigError, ConfigErrors
 from sender.model import Source, Step
-from sender.schema import convert
+from sender.schema import convert, salvage
 from sender.settings.checks import main_problems, source_problems
 from sender.settings.sections import (
     Delivery,
@@ -157,12 +157,12 @@ def _table(path: Path, errors: list[ConfigError]) -> Mapping[str, Any]:
 
 
 def _main(path: Path, errors: list[ConfigError]) -> tuple[PenstockFile, list[Identity | None]]:
-    """Each section by itself: a bad one keeps its defaults, the others what they say. A bad identity leaves its place."""
+    """Each key by itself: a bad one keeps its default, the others what they say. A bad identity leaves its place."""
     table = _table(path, errors)
     good: dict[str, Any] = {}
     for field in fields(PenstockFile):
         if field.name in table and field.name != "identity":
-            section = _part(field.type, table[field.name], str(path), field.name, errors)
+            section = salvage(field.type, table[field.name], errors, file=str(path), key=field.name)
             if section is not None:
                 good[field.name] = section
     identities = _items(Identity, table.get("identity", []), str(path), "identity", errors)
