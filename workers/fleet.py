@@ -15,7 +15,7 @@ from sender.net.signing import ping
 from sender.settings import Settings, load
 from workers import log
 from workers.embedded import embedded_valkey
-from workers.lifeline import drain_signals
+from workers.lifeline import drain_signals, take_lifeline
 from workers.places import REDIS_URL, embedded_dir, make_private, make_token_keys, runtime_dir, signer_sockets
 from workers.supervisor import ChildSpec, Patience, Supervisor
 
@@ -31,7 +31,8 @@ async def run_fleet(config: Path | None) -> None:
     writer = log.set_up("supervisor", level=settings.log.level, style=settings.log.format)
     make_private(runtime_dir(settings))
     make_token_keys(settings)
-    async with drain_signals(last_words=writer.close) as draining, AsyncExitStack() as stack:
+    lifeline = take_lifeline()
+    async with drain_signals(lifeline=lifeline, last_words=writer.close) as draining, AsyncExitStack() as stack:
         logger: log.Log = structlog.get_logger()
         environment = {}
         if not settings.redis.url:

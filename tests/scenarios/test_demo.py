@@ -84,3 +84,27 @@ async def test_ended_in_the_middle_it_leaves_nothing(number: signal.Signals, mom
             assert await process.wait() != 0
         assert "Traceback" not in output.read_text()
         nothing_left(home)
+
+
+async def test_a_closed_terminal_ends_it_in_order() -> None:
+    async with demo("--recipients", "20000") as (process, home, _):
+        await eventually("the fleet starts", lambda: has_started(home))
+        process.send_signal(signal.SIGHUP)
+        with trio.fail_after(60):
+            assert await process.wait() != 0
+        nothing_left(home)
+
+
+async def test_killed_it_leaves_no_process() -> None:
+    async with demo("--recipients", "20000") as (process, home, _):
+        await eventually("the fleet starts", lambda: has_started(home))
+        process.kill()
+
+        async def all_ended() -> bool:
+            return processes_of(home) == {}
+
+        await eventually("every process has ended", all_ended)
+
+
+async def has_started(home: Path) -> bool:
+    return any("run delivery" in words for words in processes_of(home).values())

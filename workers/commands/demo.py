@@ -41,12 +41,12 @@ def command(recipients: int, keep: bool, config: Path | None) -> None:
 
 
 async def _until_signal(console: Console, recipients: int, keep: bool, config: Path | None) -> bool:
-    """Play the demo; SIGTERM ends it like Ctrl-C does, with everything put away."""
+    """Play the demo; SIGTERM and a closed terminal end it like Ctrl-C does, with everything put away."""
     result = False
     async with trio.open_nursery() as nursery:
 
         async def end_on_signal() -> None:
-            with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
                 async for _ in signals:
                     console.print("ending ...")
                     nursery.cancel_scope.cancel()

@@ -1,5 +1,6 @@
 """The demo's stage: a temporary directory, a configuration in it, the emulated internet and the fleet."""
 
+import os
 import secrets
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ from sender.content.key import generate
 from sender.content.rotation import Algorithm
 from sender.errors import SenderError
 from workers.demo.mailing import DOMAIN
+from workers.lifeline import LIFELINE
 
 _READY_S = 60.0
 _STOP_S = 50.0  # longer than the fleet's own bound: drain_s and 5 s, twice 3 s, 20 s for its store
@@ -129,16 +131,24 @@ async def emulator(directory: Path, options: dict[str, Any]) -> AsyncIterator[Em
 
 @asynccontextmanager
 async def fleet(config: Path, log: Path) -> AsyncIterator[trio.Process]:
-    """`penstock run` with this configuration, drained on the way out; its log goes to `log`."""
+    """`penstock run` with this configuration, its log in `log`; drained on the way out and, by its lifeline, should we die."""
+    reading, writing = os.pipe()
     with log.open("wb") as file:
-        command = [sys.executable, "-m", "workers.cli", "run", "--config", str(config)]
         process = await trio.lowlevel.open_process(
-            command, stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True
+            [sys.executable, "-m", "workers.cli", "run", "--config", str(config)],
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            env={**os.environ, LIFELINE: str(reading)},
+            pass_fds=(reading,),
+            start_new_session=True,
         )
+        os.close(reading)
         try:
             yield process
         finally:
             await _end(process)
+            os.close(writing)
 
 
 async def _end(process: trio.Process) -> None:

@@ -135,6 +135,8 @@ def _row(receiver: str) -> str:
 
 def summarise(console: Console, sums: Totals, seconds: float, metrics: str) -> None:
     """The end: does every sum agree?"""
+    if not console.is_terminal:
+        console.line()  # the last frame of a live display ends without one where nobody watches
     table = Table(title="every recipient in exactly one final state", title_justify="left", show_header=False)
     table.add_column(justify="left")
     table.add_column(justify="right")
