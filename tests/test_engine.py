@@ -87,7 +87,9 @@ async def test_sources_of_a_pool_share_its_work(autojump_clock: trio.testing.Moc
     assert len(rig.office.copies) == 2_000
 
 
-async def test_a_paused_lane_leaves_its_work_to_the_other_source(autojump_clock: trio.testing.MockClock) -> None:
+async def test_a_paused_lane_leaves_its_work_to_the_other_source(
+    autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rig = Rig()
     closed = Failure(step=Step.GREETING, reply=Reply(code=554, lines=("not from you",)))
     inner = rig.office.connect
@@ -95,7 +97,7 @@ async def test_a_paused_lane_leaves_its_work_to_the_other_source(autojump_clock:
     async def connect(source: Source, destination: Destination, profile: Profile) -> Session | Failure:
         return closed if source is SOURCE else await inner(source, destination, profile)
 
-    rig.office.connect = connect  # type: ignore[method-assign]  # one source is not welcome
+    monkeypatch.setattr(rig.office, "connect", connect)
     await submitted(rig.queue, 300)
     async with running(rig, rig.engine(sources=[SOURCE, SECOND])):
         with trio.fail_after(45):  # less than the first pause
@@ -232,18 +234,20 @@ async def test_the_store_may_be_away_for_a_while(autojump_clock: trio.testing.Mo
     assert set(rig.office.copies.values()) == {1}
 
 
-async def test_a_campaign_that_can_t_be_read_just_then_is_not_stuck(autojump_clock: trio.testing.MockClock) -> None:
+async def test_a_campaign_that_can_t_be_read_just_then_is_not_stuck(
+    autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The store answers the lease and is gone when the campaign is asked for."""
     rig = Rig()
     await submitted(rig.queue, 40)
     engine = rig.engine()
 
     async def spec(campaign: str) -> bytes | None:
-        rig.queue.__dict__.pop("spec")
+        monkeypatch.undo()  # once only: the door falls shut behind the lease
         rig.queue.away = True
         return await rig.queue.spec(campaign)
 
-    rig.queue.spec = spec  # type: ignore[method-assign]  # once only: the door falls shut behind the lease
+    monkeypatch.setattr(rig.queue, "spec", spec)
     async with running(rig, engine):
         await trio.sleep(5)
         rig.queue.away = False

@@ -141,7 +141,7 @@ def _handler(pages: dict[str, Page], token: str) -> type[BaseHTTPRequestHandler]
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  the base class names it so
+        def log_message(self, *args: Any) -> None:
             """Scrapes are no events."""
 
     return Handler

@@ -100,7 +100,7 @@ class Emulator:
 def stage() -> Iterator[Path]:
     """A private temporary directory, gone afterwards. Its path is short: a unix socket's may not exceed 107 octets."""
     place = tempfile.gettempdir()
-    directory = Path(tempfile.mkdtemp(prefix="penstock-", dir=place if len(place) <= _TEMP_PATH_MAX else "/tmp"))  # noqa: S108
+    directory = Path(tempfile.mkdtemp(prefix="penstock-", dir=place if len(place) <= _TEMP_PATH_MAX else "/tmp"))  # noqa: S108  mkdtemp makes it ours alone
     try:
         yield directory
     finally:
