@@ -1,0 +1,60 @@
+"""The memory backend's windows: what waits, what became of it, and the events. Nothing here changes anything."""
+
+import itertools
+from collections.abc import Sequence
+
+import trio
+
+from sender.queue.base import CampaignStatus, Depth, ReadyRoute
+from sender.queue.memory_part import MemoryPart
+from sender.queue.pack import size
+
+
+class MemoryViews(MemoryPart):
+    """Looking."""
+
+    async def ready(self, limit: int) -> Sequence[ReadyRoute]:
+        await trio.lowlevel.checkpoint()
+        routes = [ReadyRoute(route=route, envelopes=work.envelopes, oldest=work.oldest) for route, work in self._ready.items()]
+        (stretch,) = self._walk.stretches([len(routes)], limit)
+        oldest_first = sorted(routes, key=lambda ready: (ready.oldest, str(ready.route)))
+        shown = oldest_first[stretch.start : stretch.start + stretch.most]
+        self._walk.shown([len(shown)])
+        return shown
+
+    async def campaigns(self) -> Sequence[str]:
+        await trio.lowlevel.checkpoint()
+        return self._accepted[::-1]
+
+    async def status(self, campaigns: Sequence[str]) -> Sequence[CampaignStatus]:
+        await trio.lowlevel.checkpoint()
+        known = {name: self._campaigns[name] for name in campaigns if name in self._campaigns}
+        return [
+            CampaignStatus(
+                campaign=name,
+                accepted=campaign.accepted,
+                waiting_batches=len(campaign.entries),
+                complete=campaign.complete,
+                final=dict(campaign.final),
+                deferrals=dict(campaign.deferrals),
+            )
+            for name, campaign in known.items()
+            if campaign.known
+        ]
+
+    async def depth(self, now: float) -> Depth:
+        await trio.lowlevel.checkpoint()
+        return Depth(
+            ready={route: work.envelopes for route, work in self._ready.items()},
+            leased=sum(len(held.open) for held in self._leases.values()),
+            later=sum(size(pack) for _, _, _, pack in self._later),
+            oldest_ready_s=max((max(0.0, now - work.oldest) for work in self._ready.values()), default=0.0),
+            oldest_due_s=max(0.0, now - min((due for due, _, _, _ in self._later), default=now)),
+            refused=len(self._dead),
+        )
+
+    async def events(self, after: str, limit: int) -> tuple[str, Sequence[bytes]]:
+        await trio.lowlevel.checkpoint()
+        start = int(after or 0)
+        some = list(itertools.islice(((number, event) for number, event in self._events if number > start), limit))
+        return (str(some[-1][0]) if some else after), [event for _, event in some]
