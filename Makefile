@@ -1,5 +1,6 @@
 # make demo   send to receivers of our own, with nothing installed but Python
 # make test   everything a change must pass: lint, types, tests against real servers (installs them on Debian, and says so)
+# make faults the whole fault matrix with real processes, and the table of it: about 25 minutes; `make test` plays the short half
 #
 # Python packages go to .venv, in the versions and with the hashes of deploy/constraints*.txt; nothing else is touched.
 # A bare Debian 12 needs make, git and python3-venv.
@@ -12,7 +13,7 @@ COMPILE := $(BIN)/pip-compile --quiet --upgrade --generate-hashes --allow-unsafe
 PIP_TOOLS := pip-tools==7.6.2 # only `make constraints` needs it, on a maintainer's machine
 TESTS ?= tests
 
-.PHONY: demo test lint bench clean constraints servers
+.PHONY: demo test faults lint bench clean constraints servers
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/installed
@@ -20,6 +21,9 @@ demo: $(VENV)/installed
 
 test: servers lint
 	$(BIN)/python -m pytest $(TESTS)
+
+faults: servers $(VENV)/installed-dev
+	$(BIN)/python -m pytest tests/scenarios/test_faults.py -m ""
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check

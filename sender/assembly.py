@@ -6,6 +6,7 @@ Everything a process delivers or expands with is put together here, so that a wo
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
+from pathlib import Path
 from random import Random
 
 import trio
@@ -18,8 +19,10 @@ from sender.content.rotation import Algorithm, DkimKey
 from sender.content.token import TokenKeys
 from sender.engine import Engine, EngineServices
 from sender.expansion import Expander
+from sender.halts import Halts
 from sender.lane import LaneServices
 from sender.leasing import Leaser
+from sender.membership import Membership
 from sender.metrics import Metrics
 from sender.model import Destination, Source
 from sender.net.addresses import Targets
@@ -33,11 +36,17 @@ from sender.net.tls import TlsContexts
 from sender.policy.receivers import Profile, Profiles
 from sender.policy.retry import RetryCurve
 from sender.policy.stops import Stops
+from sender.policy.suppression import Digests
 from sender.preparation import Preparer
 from sender.queue.base import Queue
+from sender.queue.journal import NO_JOURNAL, Journaling
 from sender.record import Attempt, Recorder
+from sender.recovery import Recovery
+from sender.reporting import Reporter
 from sender.settings import Identity, KeyFile, Settings
 from sender.settling import Settler
+from sender.suppressing import Suppressing
+from sender.withdrawal import first_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,13 +121,14 @@ def resolver(settings: Settings, metrics: Metrics) -> Resolver:
     return Resolver(options, metrics)
 
 
-def expander(settings: Settings, queue: Queue, around: Surroundings) -> Expander:
+def expander(settings: Settings, queue: Queue, digests: Digests, around: Surroundings) -> Expander:
     """An expander over this queue."""
     return Expander(
         queue,
         campaigns(settings, queue),
         resolver(settings, around.metrics),
         Profiles.parse(settings.receivers),
+        digests,
         around.clock,
         around.metrics,
         pack_size=settings.delivery.pack_size,
@@ -127,36 +137,47 @@ def expander(settings: Settings, queue: Queue, around: Surroundings) -> Expander
     )
 
 
-def engine(settings: Settings, queue: Queue, signer: Signer, tokens: TokenKeys, owner: str, around: Surroundings) -> Engine:
+def engine(
+    settings: Settings,
+    queue: Queue,
+    signer: Signer,
+    tokens: TokenKeys,
+    digests: Digests,
+    owner: str,
+    around: Surroundings,
+    journal: Journaling = NO_JOURNAL,
+) -> Engine:
     """An engine that delivers from this queue; `owner` is "host/anything unique"."""
+    membership = Membership(queue, owner, on_trouble=around.on_trouble)
     profiles = Profiles.parse(settings.receivers)
     names = resolver(settings, around.metrics)
-    settler = Settler(queue, around.clock, on_trouble=lambda error: around.on_trouble(str(error)))
-    leaser = Leaser(
-        queue,
-        around.clock,
-        may=lambda: not settler.troubled,
-        on_trouble=lambda error: around.on_trouble(str(error)),
-    )
-    recorder = Recorder(settler, around.metrics, profiles.label, around.clock, around.rng, around.on_attempt)
+    settler = _settler(queue, around, journal)
+    leaser = _leaser(queue, around, lambda: membership.alive() and journal.healthy and not settler.troubled)
+    suppressing = Suppressing(queue, digests, around.clock, on_trouble=around.on_trouble)
+    known = campaigns(settings, queue)
+    halts = Halts(queue, lambda: known.in_memory, around.clock, on_trouble=around.on_trouble)
     crew = CrewServices(
         connect=_connector(settings, names, around),
         preparer=Preparer(Composer(tokens), signer, around.metrics, around.clock),
-        recorder=recorder,
+        recorder=_recorder(settler, profiles, digests if settings.suppression.automatic else None, around, journal),
         settler=settler,
         metrics=around.metrics,
         label=profiles.label,
         rng=around.rng,
         slots=trio.CapacityLimiter(settings.delivery.sessions),
         stops=Stops(settings.retry.scale),
+        alive=membership.alive,
+        journal=journal,
+        withdrawn=first_of([halts.withdrawn, suppressing.withdrawn]),
         waits_scale=settings.retry.scale,
         on_trouble=around.on_trouble,
     )
     lanes = LaneServices(
-        owner=owner,
+        owner=lambda: membership.owner,
         leaser=leaser,
-        campaigns=campaigns(settings, queue),
+        campaigns=known,
         resolver=names,
+        suppressions=suppressing,
         profiles=profiles,
         crew=crew,
         clock=around.clock,
@@ -166,14 +187,72 @@ def engine(settings: Settings, queue: Queue, signer: Signer, tokens: TokenKeys, 
     )
     services = EngineServices(
         queue=queue,
+        membership=membership,
         profiles=profiles,
         leaser=leaser,
         settler=settler,
         lanes=lanes,
+        beside=(
+            suppressing.run,
+            lambda: halts.run(machine.withdraw),
+            lambda: _reporter(queue, around, machine, crew.stops, membership).run(),
+        ),
+        on_trouble=around.on_trouble,
+    )
+    machine = Engine(settings.sources, services)
+    return machine
+
+
+def _settler(queue: Queue, around: Surroundings, journal: Journaling) -> Settler:
+    return Settler(
+        queue,
+        around.clock,
+        journal=journal,
+        on_trouble=lambda error: around.on_trouble(str(error)),
+        on_late=lambda positions: _late(around, positions),
+    )
+
+
+def _leaser(queue: Queue, around: Surroundings, may: Callable[[], bool]) -> Leaser:
+    return Leaser(queue, around.clock, may=may, on_trouble=lambda error: around.on_trouble(str(error)))
+
+
+def _recorder(
+    settler: Settler, profiles: Profiles, digests: Digests | None, around: Surroundings, journal: Journaling
+) -> Recorder:
+    return Recorder(settler, around.metrics, profiles.label, around.clock, around.rng, around.on_attempt, digests, journal)
+
+
+def _reporter(queue: Queue, around: Surroundings, machine: Engine, stops: Stops, membership: Membership) -> Reporter:
+    return Reporter(
+        lanes=machine,
+        stops=stops,
+        queue=queue,
+        owner=lambda: membership.owner,
         clock=around.clock,
         on_trouble=around.on_trouble,
     )
-    return Engine(owner, settings.sources, services)
+
+
+def recovery(settings: Settings, queue: Queue, directory: Path, around: Surroundings) -> Recovery:
+    """What settles, from the journals in this directory, for processes of this host that died."""
+    return Recovery(
+        directory=directory,
+        queue=queue,
+        campaigns=campaigns(settings, queue),
+        curve=_retry_curve(settings),
+        counts=around.metrics,
+        label=Profiles.parse(settings.receivers).label,
+        clock=around.clock,
+        chance=around.rng.random,
+        on_trouble=around.on_trouble,
+    )
+
+
+def _late(around: Surroundings, positions: int) -> None:
+    """Outcomes that found their lease gone: others have the envelopes by now, and may send them again."""
+    around.metrics.settled_late(positions)
+    around.on_trouble("outcomes came after their leases had been taken back: the envelopes may be sent once more")
 
 
 def _connector(settings: Settings, names: Resolver, around: Surroundings) -> "_Connector":

@@ -5,7 +5,9 @@ and signed). Only plain state: the lane decides, this remembers.
 """
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import trio
 
@@ -13,6 +15,8 @@ from sender.campaigns import Campaign
 from sender.model import Destination, Envelope, Transaction
 from sender.policy.receivers import Limits, Profile
 from sender.queue.base import Lease
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -23,6 +27,13 @@ class Held:
     position: int
     envelope: Envelope
     campaign: Campaign
+    asked_at: float = float("-inf")  # trio's time when the store was asked whether its recipient is suppressed
+
+
+def held_of(transaction: Transaction) -> Held:
+    """The leased envelope that a transaction was made for."""
+    assert isinstance(transaction.tag, Held)
+    return transaction.tag
 
 
 class Backlog:
@@ -70,15 +81,19 @@ class Backlog:
 
     def drain(self) -> list[Held]:
         """All that no session has taken, ready ones first: they go back."""
-        back: list[Held] = []
-        for transaction in self.ready:
-            held = transaction.tag
-            assert isinstance(held, Held)
-            back.append(held)
-        back.extend(self.held)
+        back = [*map(held_of, self.ready), *self.held]
         self.ready.clear()
         self.held.clear()
         return back
+
+    def sift(self, ask: Callable[[Held], T | None]) -> dict[Held, T]:
+        """Take out, of what no session has taken, whatever `ask` has an answer to; with the answers."""
+        waiting = [*map(held_of, self.ready), *self.held]
+        out = {held: answer for held in waiting if (answer := ask(held)) is not None}
+        if out:
+            self.ready = deque(transaction for transaction in self.ready if held_of(transaction) not in out)
+            self.held = deque(held for held in self.held if held not in out)
+        return out
 
     def __repr__(self) -> str:
         return f"<Backlog {self.destination.key}: {len(self.held)} held, {len(self.ready)} ready, {self.sessions} sessions>"

@@ -2,12 +2,13 @@
 
 1. `run` waits for a place in the process and for the connection pace, then opens the session.
 2. `_use` alternates: wait until there is something to send (`_more`), send as long as there is (`pump`).
-3. `_take` hands out the next message, if pace, limits and pause permit; `_finished` reads what came of it.
+3. `_take` hands out the next message, if pace, limits and pause permit; `_finished` reads what came of it. In between,
+   `_intend` is the last word before an end of data: only what is still ours to send, and in the journal, goes out.
 4. The session leaves when it has sent its share, was idle too long, is asked to (`ending`), or when its place in the process
    is wanted and it has nothing to do.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Protocol
@@ -24,10 +25,13 @@ from sender.policy.stops import Stops
 from sender.policy.throttle import Throttle
 from sender.policy.verdict import judge_failure, judge_result
 from sender.preparation import Preparer
+from sender.queue.journal import NO_JOURNAL, Journaling
 from sender.record import Recorder
 from sender.settling import Settler
+from sender.withdrawal import Withdrawn, Withdraws
 
 _LOOK_S = 1.0  # how often an idle session looks whether somebody waits for its place in the process
+_NOT_NOW = Withdrawn(state=None, why="the journal can't be written, or the lease may have passed on")
 
 
 class Sessions(Protocol):
@@ -51,8 +55,15 @@ class CrewServices:
     rng: Random
     slots: trio.CapacityLimiter  # sessions of the whole process
     stops: Stops
+    alive: Callable[[], bool] = lambda: True  # whether what is leased still belongs to this process
+    withdrawn: Withdraws = lambda held: None  # why an envelope must not be sent any more
+    journal: Journaling = NO_JOURNAL
     waits_scale: float = 1.0  # multiplies every pause
     on_trouble: Callable[[str], None] = lambda text: None
+
+    def may_send(self) -> bool:
+        """Whether what is leased may be sent now: it is still ours, and what comes of it can be written down."""
+        return self.journal.healthy and self.alive()
 
 
 class Deck(Protocol):
@@ -79,6 +90,7 @@ class Deck(Protocol):
         mx: str = "",
         seconds: float = 0.0,
     ) -> None: ...
+    def withhold(self, held: Held, withdrawn: Withdrawn) -> None: ...
 
 
 class Berth:
@@ -127,7 +139,8 @@ class Berth:
         with self._opening:
             if not deck.draining:
                 await self._connection_pace()
-            if self.backlog.waiting and not deck.draining and not deck.throttle.paused(trio.current_time()):
+            paused = deck.throttle.paused(trio.current_time()) or not deck.services.may_send()
+            if self.backlog.waiting and not deck.draining and not paused:
                 return await deck.services.connect(deck.source, self.backlog.destination, self.backlog.profile)
         return None
 
@@ -146,7 +159,7 @@ class Berth:
             deck.prepare_more(self.backlog)
             while await self._more(session):
                 self._turn(busy=True)
-                await session.pump(lambda: self._take(session), lambda result: self._finished(session, result))
+                await session.pump(lambda: self._take(session), lambda result: self._finished(session, result), self._intend)
                 self._turn(busy=False)
         finally:
             self.backlog.open -= 1
@@ -171,7 +184,7 @@ class Berth:
         backlog, deck = self.backlog, self._deck
         deadline = trio.current_time() + backlog.limits.idle_s
         while self._stays(session) and (now := trio.current_time()) < deadline:
-            if backlog.ready:
+            if backlog.ready and deck.services.may_send():
                 due = deck.throttle.next_message_at(now)
                 if due <= now:
                     return session.usable_now()
@@ -188,23 +201,55 @@ class Berth:
     def _take(self, session: Session) -> Transaction | None:
         """The next message for this session, or None: nothing ready, or nothing permitted now."""
         backlog, throttle = self.backlog, self._deck.throttle
-        if not backlog.ready or not self._stays(session):
+        if not backlog.ready or not self._stays(session) or not self._deck.services.may_send():
             return None
         now = trio.current_time()
         if throttle.next_message_at(now) > now:
             return None
-        throttle.pace.take_message(now)
-        transaction = backlog.ready.popleft()
-        backlog.since = now
+        transaction = self._next()
+        if transaction is not None:
+            throttle.pace.take_message(now)
+            backlog.since = now
         self._deck.prepare_more(backlog)
         return transaction
 
+    def _next(self) -> Transaction | None:
+        """The next ready message that may still be sent; the others end, or go back, here."""
+        backlog, withdrawn = self.backlog, self._deck.services.withdrawn
+        while backlog.ready:
+            transaction = backlog.ready.popleft()
+            reason = withdrawn(_held(transaction))
+            if reason is None:
+                return transaction
+            self._withhold(_held(transaction), reason)
+        return None
+
+    def _intend(self, ending: Sequence[Transaction]) -> bool:
+        """Whether the end of data of these may go out now: asked at the last moment, and written down before it goes.
+
+        The journal goes before the last look at the lease: whoever takes that over finds there what we are about to do.
+        """
+        services = self._deck.services
+        several = [_held(transaction) for transaction in ending]
+        for held in several:
+            if services.withdrawn(held) is not None:
+                return False
+        return services.journal.intent([(held.lease.id, held.position) for held in several]) and services.alive()
+
+    def _withhold(self, held: Held, reason: Withdrawn) -> None:
+        self._deck.withhold(held, reason)
+        if not self.backlog.held:
+            self._deck.changed()
+
     def _finished(self, session: Session, result: Result) -> None:
-        held = result.transaction.tag
-        assert isinstance(held, Held)
+        held = _held(result.transaction)
+        if result.withheld:
+            self._withhold(held, self._deck.services.withdrawn(held) or _NOT_NOW)
+            return
         deck, outcome = self._deck, judge_result(self.backlog.profile, result)
         if outcome.verdict is Verdict.UNSENT and result.reply is None and self._delivered and not deck.draining:
             # the session had worked and was closed under us: another one takes the message, nothing was tried
+            deck.services.recorder.not_tried(held)
             self.backlog.ready.append(result.transaction)
             return
         delivered = outcome.verdict is Verdict.DELIVERED
@@ -236,6 +281,12 @@ class Berth:
             return  # other sessions go on with it, or the pause gives it back
         for held in backlog.drain():
             deck.conclude(held, outcome, step=failure.step, reply=failure.reply, why=failure.error, mx=failure.host)
+
+
+def _held(transaction: Transaction) -> Held:
+    held = transaction.tag
+    assert isinstance(held, Held)
+    return held
 
 
 def _kind(failure: Failure) -> str:

@@ -2,13 +2,16 @@
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from weakref import WeakSet
 
+from sender.condition import schedule_of
 from sender.content.rotation import DkimKey
 from sender.content.spec import CampaignSpec, parse
 from sender.content.template import Compiled, compile_campaign
 from sender.errors import ConfigError, ConfigErrors
 from sender.policy.retry import RetryCurve
+from sender.policy.schedule import FOR_EVER, Schedule, closed
 from sender.queue.base import Queue
 
 _KEPT = 500  # compiled campaigns; one without attachments takes some 100 kB
@@ -26,7 +29,7 @@ class SigningIdentity:
     keys: tuple[DkimKey, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, weakref_slot=True)
 class Campaign:
     """One campaign, ready to compose from."""
 
@@ -35,6 +38,7 @@ class Campaign:
     compiled: Compiled
     identity: SigningIdentity
     curve: RetryCurve
+    schedule: Schedule = field(default_factory=Schedule)
 
     def extras(self, fields: Mapping[str, str]) -> dict[str, str]:
         """What came with a recipient and the template does not need: events carry it back."""
@@ -51,6 +55,12 @@ class Campaigns:
         self._queue, self._curve, self._pools = queue, curve, frozenset(pools)
         self._identities = {identity.domain: identity for identity in identities}
         self._kept: OrderedDict[str, Campaign] = OrderedDict()
+        self._living: WeakSet[Campaign] = WeakSet()  # and those that leased envelopes still refer to
+
+    @property
+    def in_memory(self) -> list[Campaign]:
+        """All campaigns that this process may hold envelopes of."""
+        return list(self._living)
 
     def check(self, campaign_id: str, document: bytes) -> CampaignSpec:
         """Everything that can be known before a recipient is; raises ConfigErrors with all that is wrong."""
@@ -72,6 +82,7 @@ class Campaigns:
             return None
         campaign = self._build(campaign_id, parse(document, file=f"campaign {campaign_id}"))
         self._kept[campaign_id] = campaign
+        self._living.add(campaign)
         if len(self._kept) > _KEPT:
             self._kept.popitem(last=False)
         return campaign
@@ -88,10 +99,20 @@ class Campaigns:
         if spec.pool not in self._pools:
             known = ", ".join(sorted(self._pools)) or "none"
             errors.append(ConfigError(file, "pool", f"no source is in pool {spec.pool!r}; there are: {known}"))
+        schedule = schedule_of(spec)
+        if spec.start is not None and not _ever_opens(schedule):
+            errors.append(ConfigError(file, "windows", "none of them is open between the start and the deadline"))
         if errors or identity is None:
             raise ConfigErrors(errors)
-        curve = self._curve if spec.give_up is None else replace(self._curve, give_up_s=float(spec.give_up))
+        give_up_s = self._curve.give_up_s if spec.give_up is None else float(spec.give_up)
+        curve = replace(self._curve, give_up_s=give_up_s, not_after=schedule.deadline)
         compiled = compile_campaign(
             spec, campaign=campaign_id, message_id_domain=identity.message_id_domain, file=f"campaign {campaign_id}"
         )
-        return Campaign(id=campaign_id, spec=spec, compiled=compiled, identity=identity, curve=curve)
+        return Campaign(id=campaign_id, spec=spec, compiled=compiled, identity=identity, curve=curve, schedule=schedule)
+
+
+def _ever_opens(schedule: Schedule) -> bool:
+    """Whether there is any time between start and deadline at which it may be sent."""
+    shut = closed(schedule, schedule.start)
+    return shut is None or not shut.covers(schedule.start) or shut.end < FOR_EVER

@@ -31,6 +31,7 @@ from sender.model import (
 from sender.net.pool import PoolLimits, Waiting, plan
 from sender.policy.receivers import Profile
 from sender.policy.throttle import Throttle
+from sender.withdrawal import Withdrawn
 
 _BATCH = 8  # messages that are prepared and signed together
 _PER_SESSION = 4  # waiting envelopes that are worth one more session
@@ -109,6 +110,14 @@ class Crew:
             if not backlog.sessions and not backlog.waiting:
                 del self._backlogs[key]
 
+    def withdraw(self) -> None:
+        """Let go at once of what must not be sent any more, or not now, as far as no session has taken it."""
+        for key, backlog in list(self._backlogs.items()):
+            for held, reason in backlog.sift(self.services.withdrawn).items():
+                self.withhold(held, reason)
+            if not backlog.sessions and not backlog.waiting:
+                del self._backlogs[key]
+
     def conclude(
         self,
         held: Held,
@@ -123,6 +132,11 @@ class Crew:
         """An attempt of this lane came to this outcome."""
         self.holding -= 1
         self.services.recorder.attempt(self._lane, held, outcome, step=step, reply=reply, why=why, mx=mx, seconds=seconds)
+
+    def withhold(self, held: Held, withdrawn: Withdrawn) -> None:
+        """This envelope must not be sent any more."""
+        self.holding -= 1
+        self.services.recorder.withdraw(self._lane, held, withdrawn)
 
     def staff(self) -> None:
         """Let the pool decide which sessions to open and which to ask to leave."""

@@ -1,15 +1,16 @@
 """The engine: finds routes with work, and runs the lanes that serve them.
 
-1. It says that it lives (`heartbeat`), and learns who else does.
-2. It asks which routes have work, and which of their lanes are its own: every live owner computes the same answer (highest
+1. It joins the fleet, and beats beside all else it does (`membership`).
+2. It asks which routes have work, and which of their lanes are its own: every member computes the same answer (highest
    random weight), so lanes spread over processes without anybody deciding. The queue's claims make sure of it.
 3. It starts a lane on demand, nudges one that exists, drains one that now belongs to somebody else.
-4. `drain` ends all of it in order: open transactions finish, the rest goes back, everything is settled, the owner resigns.
+4. Fenced, it drops everything at once: what it held is others' by now. Then it joins anew, under another name.
+5. `drain` ends all of it in order: open transactions finish, the rest goes back, everything is settled, the owner resigns.
    Cancelled, it drops what is open, and still settles and resigns if the store answers within a moment.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
@@ -18,14 +19,18 @@ import trio
 from sender.errors import BackendError
 from sender.lane import Lane, LaneServices
 from sender.leasing import Leaser
+from sender.membership import Membership, host
 from sender.model import LaneId, Route, Source
 from sender.policy.receivers import Profiles
 from sender.policy.throttle import Throttle
 from sender.queue.base import Queue
+from sender.queue.owners import BEAT_S
 from sender.settling import Settler
 
+LANES_MOST = 4_000  # of one process: each is a task with its own pace; what waits for one more waits for one to end
 _ROUTES_AT_ONCE = 2000
 _THROTTLES_KEPT = 20_000  # lanes; a few hundred octets each
+_ANSWERS_KEPT = 50_000  # lanes of which it is remembered whether they are this owner's
 _GOODBYE_S = 3.0  # for the last settlements, where the store is slow or away
 
 
@@ -34,11 +39,12 @@ class EngineServices:
     """What an engine is built on."""
 
     queue: Queue
+    membership: Membership
     profiles: Profiles
     leaser: Leaser
     settler: Settler
     lanes: LaneServices
-    clock: Callable[[], float]
+    beside: Sequence[Callable[[], Awaitable[None]]] = ()  # what else runs for as long as the engine does
     on_trouble: Callable[[str], None] = lambda text: None
 
 
@@ -46,23 +52,16 @@ class Engine:
     """Delivers what the queue's routes hold, from the sources given."""
 
     def __init__(
-        self,
-        owner: str,
-        sources: Sequence[Source],
-        services: EngineServices,
-        *,
-        poll_s: float = 0.2,
-        heartbeat_s: float = 2.0,
+        self, sources: Sequence[Source], services: EngineServices, *, poll_s: float = 0.2, lanes_most: int = LANES_MOST
     ) -> None:
-        """`owner` is "host/anything unique": only owners of a source's host take part in sharing its lanes."""
-        self._owner, self._services = owner, services
-        self._sources = [source for source in sources if source.host in ("", _host(owner))]
-        self._poll_s, self._heartbeat_s = poll_s, heartbeat_s
+        """Only owners of a source's host take part in sharing its lanes."""
+        self._services, self._poll_s, self._lanes_most = services, poll_s, lanes_most
+        self._sources = [source for source in sources if source.host in ("", services.membership.host)]
         self._lanes: dict[LaneId, Lane] = {}
         self._throttles: OrderedDict[LaneId, Throttle] = OrderedDict()  # what lanes that have ended had learnt
-        self._claimed: dict[LaneId, Route] = {}  # lanes that have ended and whose claim could not be given up yet
-        self._owners: Sequence[str] = (owner,)
-        self._beat_at = float("-inf")
+        self._claimed: dict[LaneId, Route] = {}  # lanes that have ended; until it is given up none of them begins again
+        self._shared_by: tuple[str, ...] = ()  # the members that `_mine` was computed for
+        self._mine: dict[LaneId, bool] = {}
         self._draining = trio.Event()
         self.ended = trio.Event()  # `run` has come to its end
 
@@ -70,6 +69,22 @@ class Engine:
     def lanes(self) -> Mapping[LaneId, Lane]:
         """The lanes that run now."""
         return self._lanes
+
+    def running(self) -> Iterable[Lane]:
+        return self._lanes.values()
+
+    def resting(self, now: float) -> Iterator[tuple[LaneId, Route, Throttle]]:
+        """Lanes of this owner that have ended in a pause which is not over."""
+        pools = {source.name: source for source in self._sources}
+        for lane, throttle in self._throttles.items():
+            source = pools.get(lane.source)
+            if source is not None and throttle.paused(now) and self._is_mine(lane, source):
+                yield lane, Route(pool=source.pool, receiver=lane.receiver), throttle
+
+    def withdraw(self) -> None:
+        """All lanes give back what they must not send any more, or not now."""
+        for lane in self._lanes.values():
+            lane.withdraw()
 
     def drain(self) -> None:
         """End in order; `run` returns once everything is settled."""
@@ -83,44 +98,71 @@ class Engine:
             async with trio.open_nursery() as helpers:
                 helpers.start_soon(self._services.leaser.run)
                 helpers.start_soon(self._services.settler.run)
-                async with trio.open_nursery() as lanes:
-                    while not self._draining.is_set():
-                        await self._look(lanes)
-                        with trio.move_on_after(self._poll_s):
-                            await self._draining.wait()
-                    helpers.start_soon(self._keep_alive)
-                await self._services.settler.flush()
+                helpers.start_soon(self._services.lanes.crew.journal.run)
+                for task in self._services.beside:
+                    helpers.start_soon(task)
+                while not self._draining.is_set():
+                    await self._join_and_live()
                 helpers.cancel_scope.cancel()
         finally:
             with trio.move_on_after(_GOODBYE_S, shield=True):
                 await self._services.settler.finish()
                 await self._resign()
+            self._services.lanes.crew.journal.close()
             self.ended.set()
 
-    async def _look(self, nursery: trio.Nursery) -> None:
-        """One round: heartbeat, routes, lanes. While the store is away, lanes go on with what they have."""
+    async def _join_and_live(self) -> None:
+        """One membership, from joining until it is fenced, or drained and settled."""
         try:
-            await self._beat()
+            await self._services.membership.join()
+        except BackendError as error:
+            self._services.on_trouble(str(error))
+            await self._pause(BEAT_S)
+            return
+        self._services.lanes.crew.journal.begin(self._services.membership.owner)
+        async with trio.open_nursery() as life:
+            life.start_soon(self._beat, life.cancel_scope)
+            life.start_soon(self._let_go)
+            async with trio.open_nursery() as lanes:
+                while not self._draining.is_set():
+                    await self._look(lanes)
+                    await self._pause(self._poll_s)
+            await self._services.settler.flush()
+            life.cancel_scope.cancel()
+        self._claimed.clear()  # they were that membership's
+
+    async def _beat(self, life: trio.CancelScope) -> None:
+        """Beat, also while a drain outlasts an owner's life; once fenced nothing more may be sent."""
+        await self._services.membership.run()
+        life.cancel()
+
+    async def _pause(self, seconds: float) -> None:
+        with trio.move_on_after(seconds):
+            await self._draining.wait()
+
+    async def _look(self, nursery: trio.Nursery) -> None:
+        """One round: routes, lanes. While the store is away, lanes go on with what they have."""
+        try:
             ready = await self._services.queue.ready(_ROUTES_AT_ONCE)
         except BackendError as error:
             self._services.on_trouble(str(error))
             return
         if self._draining.is_set():
             return  # since `drain` was called while the store was asked: a lane begun now would be told by nobody
+        self._share()
         for waiting in ready:
             for source in self._sources:
                 if source.pool == waiting.route.pool:
                     self._wanted(nursery, waiting.route, source)
 
-    async def _beat(self) -> None:
-        if trio.current_time() - self._beat_at < self._heartbeat_s:
-            return
-        self._beat_at = trio.current_time()
-        self._owners = await self._services.queue.heartbeat(self._owner, self._services.clock())
-        await self._unclaim()
-        for lane in self._lanes.values():
-            if not self._is_mine(lane.id, lane.source):
-                lane.drain()
+    def _share(self) -> None:
+        """Where members came or went, lanes go to others."""
+        if self._services.membership.members != self._shared_by:
+            self._shared_by = self._services.membership.members
+            self._mine.clear()
+            for lane in self._lanes.values():
+                if not self._is_mine(lane.id, lane.source):
+                    lane.drain()
 
     def _wanted(self, nursery: trio.Nursery, route: Route, source: Source) -> None:
         """This lane's route has work."""
@@ -128,11 +170,10 @@ class Engine:
         lane = self._lanes.get(lane_id)
         if lane is not None:
             lane.nudge()
-        elif self._is_mine(lane_id, source):
+        elif lane_id not in self._claimed and len(self._lanes) < self._lanes_most and self._is_mine(lane_id, source):
             profile = self._services.profiles.profile(route.receiver)
             lane = Lane(route, source, profile, self._services.lanes, self._throttles.pop(lane_id, None))
             self._lanes[lane_id] = lane
-            self._claimed.pop(lane_id, None)
             nursery.start_soon(self._run_lane, lane)
 
     async def _run_lane(self, lane: Lane) -> None:
@@ -145,45 +186,40 @@ class Engine:
             self._throttles[lane.id] = lane.throttle
             if len(self._throttles) > _THROTTLES_KEPT:
                 self._throttles.popitem(last=False)
-        try:
-            await self._unclaim()
-        except BackendError as error:
-            self._services.on_trouble(str(error))  # tried again with the next heartbeat
 
-    async def _unclaim(self) -> None:
-        """Let go of the claims of lanes that have ended, so that another owner may have them."""
-        ended = dict(self._claimed)
-        if ended:
-            await self._services.queue.unclaim(self._owner, list(ended), list(ended.values()))
-            for lane_id in ended.keys() - self._lanes.keys():
-                self._claimed.pop(lane_id, None)
+    async def _let_go(self) -> None:
+        """Give up the claims of lanes that have ended, all of one poll together, so that another owner may have them."""
+        while True:
+            await trio.sleep(self._poll_s)
+            if not (ended := dict(self._claimed)):
+                continue
+            try:
+                await self._services.queue.unclaim(self._services.membership.owner, list(ended), list(ended.values()))
+            except BackendError as error:
+                self._services.on_trouble(str(error))
+                continue
+            for lane_id in ended:
+                del self._claimed[lane_id]
 
     def _is_mine(self, lane: LaneId, source: Source) -> bool:
         """Whether this owner weighs most among those that can send from the lane's source."""
-        rivals = [owner for owner in self._owners if source.host in ("", _host(owner))]
-        return not rivals or max(rivals, key=lambda owner: _weight(owner, lane)) == self._owner
-
-    async def _keep_alive(self) -> None:
-        """A drain may outlast the time after which silence counts as death."""
-        while True:
-            try:
-                await self._services.queue.heartbeat(self._owner, self._services.clock())
-            except BackendError as error:
-                self._services.on_trouble(str(error))
-            await trio.sleep(self._heartbeat_s)
+        answer = self._mine.get(lane)
+        if answer is None:
+            rivals = [owner for owner in self._shared_by if source.host in ("", host(owner))]
+            answer = not rivals or max(rivals, key=lambda owner: _weight(owner, lane)) == self._services.membership.owner
+            if len(self._mine) >= _ANSWERS_KEPT:
+                self._mine.clear()
+            self._mine[lane] = answer
+        return answer
 
     async def _resign(self) -> None:
         try:
-            await self._services.queue.resign(self._owner)
+            await self._services.membership.resign()
         except BackendError as error:
             self._services.on_trouble(str(error))  # the others notice by its silence
 
     def __repr__(self) -> str:
-        return f"<Engine {self._owner}: {len(self._lanes)} lanes of {len(self._sources)} sources>"
-
-
-def _host(owner: str) -> str:
-    return owner.partition("/")[0]
+        return f"<Engine {self._services.membership.owner}: {len(self._lanes)} lanes of {len(self._sources)} sources>"
 
 
 def _weight(owner: str, lane: LaneId) -> bytes:

@@ -41,4 +41,19 @@ class Event(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
         return b'{"v":%d,' % VERSION + _encoder.encode(self)[1:]
 
 
+class CampaignEvent(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
+    """A campaign is over before all its recipients were sent to: those of whom nothing else is told are in `state`."""
+
+    id: str
+    type: str  # "ended"
+    at: float  # Unix seconds
+    campaign: str
+    state: str  # cancelled, or expired where its deadline has passed
+    by: str = ""  # who said so: user@host
+    why: str = ""
+
+    def encode(self) -> bytes:
+        return b'{"v":%d,' % VERSION + _encoder.encode(self)[1:]
+
+
 _encoder = msgspec.json.Encoder()

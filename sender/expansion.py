@@ -2,10 +2,12 @@
 
 1. An announced campaign is parsed and its template compiled; what can't be used goes to the dead letters with the reason.
 2. Of each open campaign the next rows batches are read, a bounded distance ahead of delivery.
-3. Each row becomes an envelope: address checked and normalised, merge fields complete, or a final state with the reason.
+3. Each row becomes an envelope: address checked and normalised, merge fields complete, its recipient not suppressed; or a
+   final state with the reason.
 4. Each domain becomes a destination, a receiver, a route; a domain that DNS can't tell us about now waits on a route of its
    own, whose lane looks again (`lookups`).
 5. Envelopes of one route travel in packs; the batches and what became of them are handed over in one `Chunk`.
+6. Of a campaign that was cancelled, or whose deadline has passed, every recipient still to be read ends in that state.
 
 The Expander holds nothing that matters: killed at any moment, another begins where the last finished chunk ended.
 """
@@ -18,6 +20,7 @@ from typing import Protocol
 import msgspec
 
 from sender.campaigns import Campaign, Campaigns
+from sender.condition import ending
 from sender.content.row import read_row
 from sender.content.spec import dump
 from sender.errors import ConfigErrors, ContentError
@@ -25,8 +28,11 @@ from sender.events import Event
 from sender.lookups import Lookups, Resolves
 from sender.model import Envelope, Route, State
 from sender.policy.receivers import Profiles
+from sender.policy.suppression import Digests
 from sender.queue.base import BATCH_ROWS, Announcement, CampaignStatus, Chunk, Inflow, Queue, Refusal, RoutedPack, RowBatch
+from sender.queue.control import Control
 from sender.queue.pack import encode
+from sender.suppressing import why_suppressed
 
 _BATCHES_PER_CHUNK = 20
 _LOOK_AT = 200  # open campaigns in one call
@@ -47,12 +53,14 @@ class _Sorting:
     now: float
     envelopes: list[Envelope] = field(default_factory=list)
     states: dict[State, int] = field(default_factory=lambda: defaultdict(int))
+    ended: list[tuple[int, State]] = field(default_factory=list)
     events: list[bytes] = field(default_factory=list)
 
     def end(self, ordinal: int, row: Mapping[str, object], state: State, why: str) -> None:
         """This recipient goes no further; what came with it goes back as it came, as far as it is text."""
         fields = {name: value for name, value in row.items() if isinstance(value, str)}
         self.states[state] += 1
+        self.ended.append((ordinal, state))
         event = Event(
             id=f"{self.campaign.id}:{ordinal}:0:{state}",
             type=str(state),
@@ -75,6 +83,7 @@ class Expander:
         campaigns: Campaigns,
         resolver: Resolves,
         profiles: Profiles,
+        digests: Digests,
         clock: Callable[[], float],
         metrics: Observes,
         *,
@@ -83,7 +92,7 @@ class Expander:
         on_trouble: Callable[[str], None] = lambda text: None,
     ) -> None:
         self._queue, self._campaigns, self._lookups = queue, campaigns, Lookups(resolver, profiles)
-        self._clock, self._metrics = clock, metrics
+        self._digests, self._clock, self._metrics = digests, clock, metrics
         self._pack_size, self._ahead, self._on_trouble = pack_size, ahead, on_trouble
 
     async def step(self) -> bool:
@@ -93,8 +102,9 @@ class Expander:
         """
         waiting = await self._finish_complete()
         busy = await self._check_announcements()
+        words = await self._queue.controls([status.campaign for status in waiting]) if waiting else {}
         for status in waiting:
-            busy = await self._advance(status) or busy
+            busy = await self._advance(status, words.get(status.campaign)) or busy
         return busy
 
     async def _finish_complete(self) -> list[CampaignStatus]:
@@ -120,19 +130,24 @@ class Expander:
             except ConfigErrors as error:
                 await self._refuse("campaign", [_refusal(announcement, str(error))])
             else:
-                await self._queue.accept(announcement, dump(spec), self._clock())
+                await self._queue.accept(announcement, dump(spec), self._clock(), scheduled=spec.scheduled)
         return bool(announcements)
 
-    async def _advance(self, status: CampaignStatus) -> bool:
-        campaign_id = status.campaign
-        if status.queued >= self._ahead or (campaign := await self._usable(campaign_id)) is None:
+    async def _advance(self, status: CampaignStatus, word: Control | None) -> bool:
+        campaign_id, cancelled = status.campaign, word.ended if word is not None else None
+        campaign = None if cancelled else await self._usable(campaign_id)
+        over = cancelled or (ending(word, campaign.schedule, self._clock()) if campaign is not None else None)
+        if over is None and (campaign is None or status.queued >= self._ahead):
             return False
         inflow = await self._queue.rows(campaign_id, _BATCHES_PER_CHUNK)
         if inflow.malformed:
             await self._refuse("rows", inflow.malformed)
         if not inflow.batches and not inflow.repeats:
             return bool(inflow.malformed)
-        await self._expand(campaign, inflow)
+        if over is not None:
+            await self._end(campaign_id, inflow, over)
+        elif campaign is not None:
+            await self._expand(campaign, inflow)
         return True
 
     async def _usable(self, campaign_id: str) -> Campaign | None:
@@ -149,21 +164,44 @@ class Expander:
 
     async def _expand(self, campaign: Campaign, inflow: Inflow) -> None:
         now = self._clock()
-        sorting, broken, good = _Sorting(campaign, now), [], []
-        for batch in inflow.batches:
-            try:
-                rows = _rows(batch)
-            except ContentError as error:
-                broken.append(Refusal(entry=batch.entry, campaign=campaign.id, why=str(error), payload=batch.rows))
-                continue
-            good.append(batch)
+        sorting = _Sorting(campaign, now)
+        readable = await self._readable(campaign.id, inflow)
+        for batch, rows in readable:
             for place, row in enumerate(rows):
                 self._sort(sorting, batch.number * BATCH_ROWS + place, row)
+        await self._leave_out_suppressed(sorting)
+        packs = self._packs(campaign, await self._routed(sorting))
+        if await self._queue.expand(_chunk(sorting, inflow, [batch for batch, _ in readable], packs), now):
+            self._count(sorting)
+
+    async def _end(self, campaign_id: str, inflow: Inflow, state: State) -> None:
+        """Recipients of a campaign that is over end as they are read; it has one event for all of them (`controlling`)."""
+        readable = await self._readable(campaign_id, inflow)
+        ordinals = [batch.number * BATCH_ROWS + place for batch, rows in readable for place in range(len(rows))]
+        chunk = Chunk(
+            campaign=campaign_id,
+            number=inflow.chunk,
+            priority=9,
+            batches=tuple(batch for batch, _ in readable),
+            packs=(),
+            states={state: len(ordinals)} if ordinals else {},
+            ended=tuple((ordinal, state) for ordinal in ordinals),
+            drop=inflow.repeats,
+        )
+        if await self._queue.expand(chunk, self._clock()):
+            self._metrics.expanded(str(state), len(ordinals))
+
+    async def _readable(self, campaign_id: str, inflow: Inflow) -> list[tuple[RowBatch, Sequence[object]]]:
+        """The batches that are lines of JSON, with their rows; the others go to the dead letters."""
+        good, broken = [], []
+        for batch in inflow.batches:
+            try:
+                good.append((batch, _rows(batch)))
+            except ContentError as error:
+                broken.append(Refusal(entry=batch.entry, campaign=campaign_id, why=str(error), payload=batch.rows))
         if broken:
             await self._refuse("rows", broken)
-        packs = self._packs(campaign, await self._routed(sorting))
-        if await self._queue.expand(_chunk(sorting, inflow, good, packs), now):
-            self._count(sorting)
+        return good
 
     def _sort(self, sorting: _Sorting, ordinal: int, row: object) -> None:
         """One row becomes an envelope or a final state."""
@@ -187,6 +225,19 @@ class Expander:
                 queued_at=sorting.now,
             )
         )
+
+    async def _leave_out_suppressed(self, sorting: _Sorting) -> None:
+        """Recipients who get no mail end here; who joins them later is found when a lane has leased them."""
+        digests = [self._digests.of(envelope.address) for envelope in sorting.envelopes]
+        found = await self._queue.suppressed(digests, sorting.campaign.spec.list, sorting.now)
+        wanted = []
+        for envelope, entry in zip(sorting.envelopes, found, strict=True):
+            if entry is None:
+                wanted.append(envelope)
+            else:
+                row = {"to": envelope.address, **envelope.fields}
+                sorting.end(envelope.ordinal, row, State.SUPPRESSED, why_suppressed(entry))
+        sorting.envelopes = wanted
 
     async def _routed(self, sorting: _Sorting) -> Mapping[str, Sequence[Envelope]]:
         """Envelopes by receiver; those of domains that take no mail end here."""
@@ -238,6 +289,7 @@ def _chunk(sorting: _Sorting, inflow: Inflow, batches: Sequence[RowBatch], packs
         batches=tuple(batches),
         packs=tuple(packs),
         states=dict(sorting.states),
+        ended=tuple(sorting.ended),
         drop=inflow.repeats,
         events=tuple(sorting.events),
     )

@@ -4,7 +4,7 @@ The loop of `run`:
 
 1. A paused lane gives back what no session has taken, and waits: the other sources of its pool take the work.
 2. A lane with room leases as many envelopes as its allowance permits. Nobody pushes.
-3. Each envelope finds its campaign and its destination; what fails here is settled here.
+3. Each envelope finds its campaign and its destination; what fails here is settled here, and so is who gets no mail.
 4. Crew keeps sessions busy with the rest, and tells the lane as envelopes leave it.
 5. A lane without work for a while ends. Draining, it leases nothing, lets open transactions finish and gives back the rest.
 """
@@ -22,13 +22,17 @@ from sender.campaigns import Campaign, Campaigns
 from sender.crew import Crew
 from sender.errors import BackendError, ConfigErrors, ResolutionError
 from sender.leasing import Leaser
-from sender.model import Destination, Envelope, LaneId, Route, Source, Step
+from sender.model import Destination, Envelope, LaneId, Route, Source, State, Step
 from sender.policy.receivers import Profile, Profiles
 from sender.policy.throttle import Throttle
 from sender.policy.verdict import NULL_MX, judge_resolution
 from sender.queue.base import Again, Lease, LeaseRequest
+from sender.queue.suppressions import Suppression
+from sender.suppressing import why_suppressed
+from sender.withdrawal import Withdrawn
 
 _HORIZON_S = 30.0  # a lane leases no more than it could send in this time: the rest is for the other sources
+_LOOK_S = 1.0  # how often a lane that must not send looks whether it may again
 _POSTPONED_S = 60.0  # an envelope whose campaign this process can't use comes back after this
 
 
@@ -37,14 +41,19 @@ class Resolves(Protocol):
     async def destination(self, domain: str) -> Destination: ...
 
 
+class AsksWhoIsSuppressed(Protocol):
+    async def ask(self, addresses: Sequence[str], list_name: str) -> Sequence[Suppression | None]: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaneServices:
     """What all lanes of a process share."""
 
-    owner: str
+    owner: Callable[[], str]  # whose leases they are now
     leaser: Leaser
     campaigns: Campaigns
     resolver: Resolves
+    suppressions: AsksWhoIsSuppressed
     profiles: Profiles
     crew: CrewServices
     clock: Callable[[], float]  # Unix seconds: only what is written down needs it
@@ -98,6 +107,11 @@ class Lane:
         """The route has work."""
         self._wake()
 
+    def withdraw(self) -> None:
+        """Give back what must not be sent any more, or not now."""
+        self._crew.withdraw()
+        self._wake()
+
     def drain(self) -> None:
         """End in order: no new leases, open transactions finish, the rest goes back."""
         self._draining = True
@@ -121,6 +135,9 @@ class Lane:
             if self._throttle.pause is not None and self._throttle.paused(now):
                 self._crew.release()
                 await self._wake.wait(self._throttle.pause.until - now)
+            elif not self._services.crew.may_send():
+                self._crew.release()
+                await self._wake.wait(_LOOK_S)
             elif self._crew.holding >= self._services.lookahead:
                 self._crew.staff()
                 await self._wake.wait(self._services.linger_s)
@@ -135,7 +152,8 @@ class Lane:
         return max(1, min(self._services.lease_size, int(rate * _HORIZON_S)))
 
     async def _lease(self, nursery: trio.Nursery, now: float) -> bool:
-        request = LeaseRequest(lane=self.id, route=self.route, owner=self._services.owner, envelopes=self._allowance(now))
+        owner, most = self._services.owner(), self._allowance(now)
+        request = LeaseRequest(lane=self.id, route=self.route, owner=owner, envelopes=most)
         leases = await self._services.leaser.lease(request)
         for lease in leases:
             self._crew.holding += len(lease.envelopes)
@@ -148,8 +166,8 @@ class Lane:
         if campaign is None:
             return
         by_domain: dict[str, list[Held]] = defaultdict(list)
-        for position, envelope in enumerate(lease.envelopes):
-            by_domain[envelope.domain].append(Held(lease, position, envelope, campaign))
+        for held in await self._wanted(lease, campaign):
+            by_domain[held.envelope.domain].append(held)
         async with trio.open_nursery() as nursery:
             for domain, several in by_domain.items():
                 known = self._services.resolver.destination_nowait(domain)
@@ -172,6 +190,24 @@ class Lane:
         if campaign is None:
             self._postpone(lease, lease.envelopes)
         return campaign
+
+    async def _wanted(self, lease: Lease, campaign: Campaign) -> Sequence[Held]:
+        """The envelopes whose recipients want mail; the others end here, and all go back for a while if the store can't say."""
+        asked_at, addresses = trio.current_time(), [envelope.address for envelope in lease.envelopes]
+        try:
+            found = await self._services.suppressions.ask(addresses, campaign.spec.list)
+        except BackendError as error:
+            self._services.on_trouble(str(error))
+            self._postpone(lease, lease.envelopes)
+            return ()
+        wanted = []
+        for position, (envelope, entry) in enumerate(zip(lease.envelopes, found, strict=True)):
+            held = Held(lease, position, envelope, campaign, asked_at)
+            if entry is None:
+                wanted.append(held)
+            else:
+                self._crew.withhold(held, Withdrawn(state=State.SUPPRESSED, why=why_suppressed(entry)))
+        return wanted
 
     def _postpone(self, lease: Lease, envelopes: Sequence[Envelope]) -> None:
         due = self._services.clock() + _POSTPONED_S

@@ -40,11 +40,16 @@ class Leaser:
         wish = _Wish(request)
         self._wishes.append(wish)
         self._wake.set()
-        await wish.answered.wait()
+        try:
+            await wish.answered.wait()
+        except trio.Cancelled:  # a lane that is no more must not claim anything
+            if wish in self._wishes:
+                self._wishes.remove(wish)
+            raise
         return wish.leases
 
     async def run(self) -> None:
-        """Answer wishes for ever. A lane is cancelled only with its process: what it was
+        """Answer wishes for ever. A lane is cancelled only with its owner: what it was
         granted is reclaimed with all that its owner held."""
         while True:
             await self._wake.wait()

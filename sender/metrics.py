@@ -98,6 +98,11 @@ class Metrics:
         self._in_doubt = self._counter(
             "penstock_in_doubt_total", "Attempts whose end of data was sent and whose reply never came.", "receiver"
         )
+        self._late = Counter(
+            "penstock_settled_late_total",
+            "Outcomes that came after their lease had been taken back: others may have sent again.",
+            registry=self.registry,
+        )
         # step: Step (CONNECT GREETING EHLO STARTTLS TLS MAIL RCPT DATA DOT RSET QUIT)
         steps = Histogram(
             "penstock_step_duration_seconds",
@@ -128,9 +133,22 @@ class Metrics:
         self._held = self._gauge("penstock_queue_held_envelopes", "Envelopes that are not ready.", "state")
         # what: ready (waiting for a lane) due (retry time passed, not yet ready again)
         self._oldest = self._gauge("penstock_queue_oldest_seconds", "Age of the oldest envelope waiting.", "what")
+        self._declare_store()
         self._dead = Gauge(
             "penstock_queue_dead_entries", "Inbox entries that could not be used and are kept.", registry=self.registry
         )
+
+    def _declare_store(self) -> None:
+        # server: host:port or socket of each server of the store that takes writes; one that is gone is no longer shown
+        texts = {
+            "memory_bytes": "Memory that counts towards the store's limit.",
+            "memory_limit_bytes": "The store's maxmemory; 0 where it has none.",
+            "delayed_fsyncs": "Times the store waited for a slow disk, since its start.",
+            "well": "1 where nothing of the store needs an operator, 0 otherwise.",
+        }
+        self._store = {
+            name: Gauge(f"penstock_store_{name}", text, ["server"], registry=self.registry) for name, text in texts.items()
+        }
 
     def _declare_services(self) -> None:
         # outcome: signed failed
@@ -169,6 +187,10 @@ class Metrics:
     def in_doubt(self, receiver: str) -> None:
         """The reply to one end of data never came."""
         self._in_doubt[(receiver,)].inc()
+
+    def settled_late(self, positions: int) -> None:
+        """So many outcomes found their lease gone."""
+        self._late.inc(positions)
 
     def step(self, step: Step, seconds: float) -> None:
         """The receiver took so long to answer at this step."""
@@ -209,6 +231,13 @@ class Metrics:
         self._oldest[("ready",)].set(oldest_ready_s)
         self._oldest[("due",)].set(oldest_due_s)
         self._dead.set(dead)
+
+    def store(self, servers: Mapping[str, Mapping[str, float]]) -> None:
+        """The store as it stands: "memory_bytes", "memory_limit_bytes", "delayed_fsyncs" and "well" by server."""
+        for name, gauge in self._store.items():
+            gauge.clear()
+            for server, figures in servers.items():
+                gauge.labels(server).set(figures[name])
 
     def signed(self, count: int, seconds: float) -> None:
         """A micro-batch of signatures came back after so long."""

@@ -212,7 +212,8 @@ class Envelope:
     fields: Mapping[str, str] = field(default_factory=dict)  # merge fields and whatever else came with the recipient
     attempts: int = 0  # attempts that cost something: UNSENT ones do not count
     doubts: int = 0  # attempts whose end of data was sent and whose reply never came
-    queued_at: float = 0.0  # Unix seconds; the give-up age counts from here
+    queued_at: float = 0.0  # Unix seconds
+    tried_at: float = 0.0  # Unix seconds: when a try first came to anything, and the give-up age began; 0: not yet
 
     @property
     def id(self) -> str:
@@ -255,3 +256,4 @@ class Result:
     error: str = ""  # why there is no reply, in one line
     in_doubt: bool = False
     seconds: float = 0.0  # from the transaction's first octet to its reply
+    withheld: bool = False  # we stopped it before its end of data: nobody has it, and no attempt was made

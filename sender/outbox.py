@@ -21,9 +21,11 @@ from sender.content.key import load_all
 from sender.content.rotation import Algorithm
 from sender.content.spec import dump, parse
 from sender.content.token import TokenKeys
+from sender.controlling import Controller
 from sender.errors import ConfigError, ConfigErrors
 from sender.metrics import Metrics
 from sender.net.signing import LocalSigner
+from sender.policy.suppression import KEY_OCTETS, Digests
 from sender.queue.base import CampaignStatus, Queue
 from sender.queue.inbox import cut
 from sender.queue.memory import MemoryQueue
@@ -82,8 +84,10 @@ async def open_outbox(settings: Settings, around: Surroundings | None = None) ->
         for key in identity.keys
     }
     queue, tokens = MemoryQueue(), TokenKeys({"a": secrets.token_bytes(32)})
-    delivery = engine(settings, queue, LocalSigner(load_all(files)), tokens, f"{host}/outbox", around)
-    expansion = expander(settings, queue, around)
+    digests = Digests(secrets.token_bytes(KEY_OCTETS))
+    delivery = engine(settings, queue, LocalSigner(load_all(files)), tokens, digests, f"{host}/outbox", around)
+    expansion = expander(settings, queue, digests, around)
+    controller = Controller(queue, on_trouble=around.on_trouble)
 
     async def expand() -> None:
         while True:
@@ -92,7 +96,8 @@ async def open_outbox(settings: Settings, around: Surroundings | None = None) ->
 
     async def schedule() -> None:
         while True:
-            await queue.promote(time.time(), 1000)
+            await controller.run_once(around.clock())
+            await queue.promote(around.clock(), 1000)
             await trio.sleep(_POLL_S)
 
     async with trio.open_nursery() as nursery:

@@ -1,4 +1,4 @@
-"""From an outcome to everything that must know of it: the settlement, the event, the metrics and the attempt's log line.
+"""From an outcome to everything that must know of it: journal, settlement, event, metrics and the attempt's log line.
 
 The only place where an envelope's fate is decided: retry or final state, by the campaign's curve.
 """
@@ -10,10 +10,17 @@ from typing import Protocol
 
 from sender.backlog import Held
 from sender.events import NOT_DUE, Event
-from sender.model import LaneId, Outcome, Reply, State, Step, Verdict
+from sender.model import Envelope, LaneId, Outcome, Reply, State, Step, Verdict
 from sender.policy.retry import Final, Later, decide
+from sender.policy.suppression import UNKNOWN_USER, Digests, nobody_there
 from sender.queue.base import Again
+from sender.queue.doubts import Parked
+from sender.queue.journal import NO_JOURNAL, Journaling
+from sender.queue.suppressions import Suppression
 from sender.settling import Settler
+from sender.withdrawal import Withdrawn
+
+_MOMENT_S = 5.0  # what must not be sent now comes back after this: at once, it would be leased again in a hot loop
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,9 +58,13 @@ class Recorder:
         clock: Callable[[], float],
         rng: Random,
         on_attempt: Callable[[Attempt], None],
+        digests: Digests | None = None,
+        journal: Journaling = NO_JOURNAL,
     ) -> None:
+        """Without `digests` nobody is suppressed for not existing."""
         self._settler, self._counts, self._label = settler, counts, label
         self._clock, self._rng, self._on_attempt = clock, rng, on_attempt
+        self._digests, self._journal = digests, journal
 
     def attempt(
         self,
@@ -88,19 +99,50 @@ class Recorder:
             self._counts.in_doubt(label)
         if isinstance(fate, Final):
             self._counts.finished(lane.source, label, fate.state)
-            self._settler.final(held.lease, held.position, fate.state, _event(attempt, str(fate.state)))
+            self._end(attempt, fate.state, reply)
         else:
-            told = None if outcome.verdict is Verdict.UNSENT else _event(attempt, "deferred")
-            self._settler.again(held.lease, _again(held, fate, tried=told is not None), told)
+            self._put_back(attempt, fate)
         if outcome.verdict is not Verdict.UNSENT:
             self._on_attempt(attempt)
 
+    def _end(self, attempt: Attempt, state: State, reply: Reply | None) -> None:
+        held, event = attempt.held, _event(attempt, str(state))
+        why, refused = f"{attempt.mx}: {attempt.why}" if state is State.UNKNOWN else "", None
+        if self._digests is not None and nobody_there(attempt.outcome, reply):
+            refused = _nobody(self._digests, held.envelope, attempt.at)
+        self._journal.ended((held.lease.id, held.position), state, event, at=attempt.at, why=why, refused=refused)
+        self._settler.final(held.lease, held.position, state, event)
+        if refused is not None:
+            self._settler.suppress(held.lease, refused)
+        if why:
+            parked = Parked(position=held.position, envelope=held.envelope, at=attempt.at, why=why)
+            self._settler.park(held.lease, parked)
+
+    def _put_back(self, attempt: Attempt, later: Later) -> None:
+        held, tried = attempt.held, attempt.outcome.verdict is not Verdict.UNSENT
+        again, event = _again(held, later, tried=tried), _event(attempt, "deferred") if tried else None
+        if event is None:
+            self._journal.untried((held.lease.id, held.position))
+        else:
+            self._journal.back((held.lease.id, held.position), again, event)
+        self._settler.again(held.lease, again, event)
+
     def unusable(self, lane: LaneId, held: Held, why: str) -> None:
         """No message can be made for this recipient: it ends as INVALID, and nothing was sent."""
+        self._end_untried(lane, held, State.INVALID, why)
+
+    def withdraw(self, lane: LaneId, held: Held, withdrawn: Withdrawn) -> None:
+        """The envelope must not be sent any more: it ends, or goes back to the queue; no attempt is counted."""
+        if withdrawn.state is None:
+            self._hand_back(held, self._clock() + _MOMENT_S)
+        else:
+            self._end_untried(lane, held, withdrawn.state, withdrawn.why)
+
+    def _end_untried(self, lane: LaneId, held: Held, state: State, why: str) -> None:
         envelope = held.envelope
         event = Event(
-            id=f"{envelope.id}:{envelope.attempts}:{State.INVALID}",
-            type=str(State.INVALID),
+            id=f"{envelope.id}:{envelope.attempts}:{state}",
+            type=str(state),
             at=self._clock(),
             campaign=envelope.campaign,
             ordinal=envelope.ordinal,
@@ -110,17 +152,30 @@ class Recorder:
             source=lane.source,
             why=why,
         )
-        self._counts.finished(lane.source, self._label(lane.receiver), State.INVALID)
-        self._settler.final(held.lease, held.position, State.INVALID, event.encode())
+        self._counts.finished(lane.source, self._label(lane.receiver), state)
+        self.not_tried(held)
+        self._settler.final(held.lease, held.position, state, event.encode())
+
+    def not_tried(self, held: Held) -> None:
+        """Its end of data was about to go out, and did not: another session may still send it."""
+        self._journal.untried((held.lease.id, held.position))
 
     def release(self, held: Held) -> None:
         """The lane lets go of an envelope it never tried: ready at once, for whoever asks next."""
-        self._settler.again(held.lease, Again(position=held.position, envelope=held.envelope, due=0.0, tried=False))
+        self._hand_back(held, 0.0)
+
+    def _hand_back(self, held: Held, due: float) -> None:
+        self.not_tried(held)
+        self._settler.again(held.lease, Again(position=held.position, envelope=held.envelope, due=due, tried=False))
 
 
 def _again(held: Held, later: Later, *, tried: bool) -> Again:
-    envelope = replace(held.envelope, attempts=later.attempts, doubts=later.doubts)
+    envelope = replace(held.envelope, attempts=later.attempts, doubts=later.doubts, tried_at=later.tried_at)
     return Again(position=held.position, envelope=envelope, due=later.due, tried=tried)
+
+
+def _nobody(digests: Digests, envelope: Envelope, now: float) -> Suppression:
+    return Suppression(digest=digests.of(envelope.address), reason=UNKNOWN_USER, source=envelope.id, at=now)
 
 
 def _event(attempt: Attempt, kind: str) -> bytes:

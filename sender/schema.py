@@ -18,6 +18,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhdw])")
+_RATE = re.compile(r"(\d{1,9})/([smhd])", re.ASCII)
 
 
 class Seconds(float):
@@ -35,9 +36,31 @@ def seconds(value: object) -> Seconds:
     raise ValueError(f'{value!r} is not a duration: write "90s", "5m", "4d12h" or a number of seconds')
 
 
+class Rate(float):
+    """So many a second, written as "10000/h": a whole number per s, m, h or d."""
+
+
+def rate(value: object) -> Rate:
+    """Read a rate; raises ValueError that says what is allowed."""
+    if isinstance(value, str) and (parts := _RATE.fullmatch(value)) and int(parts[1]):
+        return Rate(int(parts[1]) / _UNITS[parts[2]])
+    raise ValueError(f'{value!r} is not a rate: write a whole number from 1 on per s, m, h or d, like "10000/h"')
+
+
+def rate_text(value: float) -> str:
+    """A rate as `rate` reads it, in the smallest unit that makes it a whole number."""
+    for unit in "smhd":
+        count = round(value * _UNITS[unit])
+        if count and count / _UNITS[unit] == value:
+            return f"{count}/{unit}"
+    raise ValueError(f"{value} a second is nothing that `rate` has read")
+
+
 def _decode_hook(wanted: type, value: object) -> object:
     if wanted is Seconds:
         return seconds(value)
+    if wanted is Rate:
+        return rate(value)
     raise TypeError(f"no conversion to {wanted}")
 
 

@@ -4,7 +4,8 @@
 2. `run` gathers what came in during `gather_s`, turns it into one Settlement per lease and hands all to the queue.
 3. While the store is away nothing is dropped: the same settlements are handed over again until it takes them (settling
    twice changes nothing). What can pile up is bounded, because lanes can lease nothing meanwhile.
-4. `flush` waits for all that was recorded. `finish` hands over what a cancelled `run` leaves behind.
+4. The journal hears what the store has taken; what came too late, because the lease had passed on, is counted.
+5. `flush` waits for all that was recorded. `finish` hands over what a cancelled `run` leaves behind.
 """
 
 from collections.abc import Callable
@@ -14,18 +15,23 @@ import trio
 from sender.errors import BackendError
 from sender.model import State
 from sender.queue.base import Again, Lease, Queue, Settlement
+from sender.queue.doubts import Parked
+from sender.queue.journal import NO_JOURNAL, Journaling
+from sender.queue.suppressions import Suppression
 
 
-class _Open:
+class Sheet:
     """What is known of one lease since the last hand-over."""
 
-    __slots__ = ("again", "events", "final", "lease")
+    __slots__ = ("again", "events", "final", "lease", "parked", "refused")
 
     def __init__(self, lease: Lease) -> None:
         self.lease = lease
         self.final: list[tuple[int, State]] = []
         self.again: list[Again] = []
         self.events: list[bytes] = []
+        self.refused: list[Suppression] = []
+        self.parked: list[Parked] = []
 
     def settlement(self) -> Settlement:
         return Settlement(
@@ -33,8 +39,11 @@ class _Open:
             route=self.lease.route,
             campaign=self.lease.envelopes[0].campaign,
             final=tuple(self.final),
+            ordinals=tuple(self.lease.envelopes[position].ordinal for position, _ in self.final),
             again=tuple(self.again),
             events=tuple(self.events),
+            parked=tuple(self.parked),
+            refused=tuple(self.refused),
         )
 
 
@@ -48,12 +57,16 @@ class Settler:
         *,
         gather_s: float = 0.03,
         retry_s: float = 1.0,
+        journal: Journaling = NO_JOURNAL,
         on_trouble: Callable[[BackendError], None] = lambda error: None,
+        on_late: Callable[[int], None] = lambda positions: None,
     ) -> None:
         self._queue, self._clock = queue, clock
         self._gather_s, self._retry_s, self._on_trouble = gather_s, retry_s, on_trouble
-        self._open: dict[str, _Open] = {}
+        self._journal, self._on_late = journal, on_late
+        self._open: dict[str, Sheet] = {}
         self._told: list[Settlement] = []  # being handed over
+        self._again = False  # not for the first time: the store may have taken it, and its answer was lost
         self._wake = trio.Event()
         self._gathering = trio.Event()  # set once what is in `_open` now is settled
         self._under_way = trio.Event()  # the same for what was taken out of it last
@@ -73,6 +86,14 @@ class Settler:
         if event is not None:
             record.events.append(event)
 
+    def suppress(self, lease: Lease, entry: Suppression) -> None:
+        """A recipient of this lease does not exist: told together with what became of the envelope."""
+        self._record(lease).refused.append(entry)
+
+    def park(self, lease: Lease, parked: Parked) -> None:
+        """An envelope that ends as UNKNOWN: told together with that, so that an operator may send it again."""
+        self._record(lease).parked.append(parked)
+
     async def run(self) -> None:
         """Settle for ever; cancel it only after `flush`, or call `finish` then."""
         while True:
@@ -91,10 +112,10 @@ class Settler:
         """Wait until all that was recorded so far is settled; what others record meanwhile is not waited for."""
         await (self._gathering if self._open else self._under_way).wait()
 
-    def _record(self, lease: Lease) -> _Open:
+    def _record(self, lease: Lease) -> Sheet:
         record = self._open.get(lease.id)
         if record is None:
-            record = self._open[lease.id] = _Open(lease)
+            record = self._open[lease.id] = Sheet(lease)
             self._wake.set()
         return record
 
@@ -105,12 +126,15 @@ class Settler:
 
     async def _hand_over(self) -> None:
         while self._told:
+            repeated, self._again = self._again, True
             try:
-                await self._queue.settle(self._told, self._clock())
+                late = await self._queue.settle(self._told, self._clock())
             except BackendError as error:
                 self.troubled = True
                 self._on_trouble(error)
                 await trio.sleep(self._retry_s)
             else:
-                self.troubled = False
-                self._told = []
+                self._journal.settled(self._told)
+                self.troubled, self._again, self._told = False, False, []
+                if late and not repeated:
+                    self._on_late(late)

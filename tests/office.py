@@ -78,6 +78,7 @@ class OfficeSession(Session):
         self.messages, self.failure = 0, None
         self.opened_at = self.idle_since = trio.current_time()
         self._office, self._is_closed, self._queue = office, False, list[Transaction]()
+        self._withheld = False
 
     def __repr__(self) -> str:
         return f"<OfficeSession {self.messages} messages{', closed' if self._is_closed else ''}>"
@@ -101,16 +102,19 @@ class OfficeSession(Session):
         self,
         take: Callable[[], Transaction | None],
         done: Callable[[Result], None],
-        intend: Callable[[Sequence[Transaction]], None] | None = None,
+        intend: Callable[[Sequence[Transaction]], bool] = lambda ending: True,
     ) -> None:
         await trio.lowlevel.checkpoint()
         try:
             while not self._is_closed and self._fill(take):
+                self._withheld = not intend(self._queue[:1])
+                if self._withheld:
+                    return
                 await trio.sleep(self._office.rtt_s)
                 self._turn(done)
         finally:
             if self._queue:
-                self._hang_up(done, in_doubt=not self._is_closed)
+                self._hang_up(done, in_doubt=not self._is_closed and not self._withheld)
 
     async def aclose(self) -> None:
         """QUIT takes its time as well: until it is over, the receiver counts the connection."""
@@ -154,5 +158,6 @@ class OfficeSession(Session):
         self._is_closed = True
         for place, transaction in enumerate(self._queue):
             doubt = in_doubt and place == 0
-            done(Result(transaction=transaction, step=Step.DOT if doubt else Step.MAIL, error="lost", in_doubt=doubt))
+            step, withheld = Step.DOT if doubt else Step.MAIL, self._withheld
+            done(Result(transaction=transaction, step=step, error="lost", in_doubt=doubt, withheld=withheld))
         self._queue.clear()

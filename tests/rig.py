@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
 
@@ -15,21 +16,29 @@ from sender.content.compose import Composer
 from sender.content.rotation import Algorithm, DkimKey
 from sender.content.spec import dump, parse
 from sender.content.token import TokenKeys
-from sender.engine import Engine, EngineServices
+from sender.controlling import Controller
+from sender.engine import LANES_MOST, Engine, EngineServices
 from sender.errors import BackendError, ResolutionError, SigningError
+from sender.halts import Halts
 from sender.lane import Lane, LaneServices
 from sender.leasing import Leaser
+from sender.membership import Membership
 from sender.metrics import Metrics
-from sender.model import Destination, Envelope, MxHost, Route, Source, State
+from sender.model import Destination, Envelope, LaneId, MxHost, Route, Source, State
 from sender.policy.receivers import Profiles
 from sender.policy.retry import RetryCurve
 from sender.policy.stops import Stops
+from sender.policy.suppression import Digests
 from sender.preparation import Preparer
-from sender.queue.base import OWNER_LIFE_S, Chunk, Lease, LeaseRequest, ReadyRoute, RoutedPack, RowBatch, Settlement
+from sender.queue.base import Chunk, Lease, LeaseRequest, ReadyRoute, RoutedPack, RowBatch, Settlement
+from sender.queue.journal import NO_JOURNAL, Journaling
 from sender.queue.memory import MemoryQueue
 from sender.queue.pack import encode_all, size
 from sender.record import Attempt, Recorder
 from sender.settling import Settler
+from sender.suppressing import Suppressing
+from sender.watch import Watch
+from sender.withdrawal import Withdraws, first_of
 from tests.office import Office
 
 EPOCH = 1_750_000_000.0  # what the wall clock says when trio's begins
@@ -37,6 +46,7 @@ SOURCE = Source(name="s1", address="", ehlo="mta.shop.example", pool="main")
 ROUTE = Route(pool="main", receiver="big")
 SPEC = {"from": "Shop <news@shop.example>", "subject": "Hello {{ first }}", "text": "Dear {{ first }}, spring is here."}
 CURVE = RetryCurve(steps_s=(300.0, 600.0), jitter=0.0, give_up_s=36_000.0)
+DIGESTS = Digests(bytes(32))
 KEY = DkimKey(domain="shop.example", selector="s1", algorithm=Algorithm.ED25519)
 
 # Rules whose names say what they do; "big" has limits that no test runs into unless it sets its own.
@@ -45,8 +55,9 @@ _RULES = (
     {"name": "one", "category": "connection_limit", "scope": "lane", "pattern": "too many conn", "actions": ["one_connection"]},
     {"name": "halve", "category": "rate", "scope": "lane", "pattern": "fewer please", "actions": ["halve"], "pause": "60s"},
     {"name": "not-now", "category": "rate", "verdict": "unsent", "pattern": "not now", "actions": ["pause"], "pause": "60s"},
+    {"name": "nobody", "category": "unknown_user", "pattern": "user unknown"},
 )
-_EXAMPLES = ("450 slow down", "421 too many connections", "450 fewer please", "450 not now")
+_EXAMPLES = ("450 slow down", "421 too many connections", "450 fewer please", "450 not now", "550 user unknown")
 _LIMITS = {"connections": 10, "messages_per_second": 10_000, "connections_per_minute": 60_000, "idle_s": "60s"}
 
 
@@ -109,6 +120,7 @@ class Store(MemoryQueue):
     def __init__(self) -> None:
         super().__init__()
         self.away = False
+        self.unheard: set[str] = set()  # owners whose beats get lost
         self.calls: Counter[str] = Counter()
         self.seconds = 0.0  # an answer takes so long
 
@@ -126,13 +138,39 @@ class Store(MemoryQueue):
         await self._door("lease")
         return await super().lease(requests, now)
 
-    async def settle(self, settlements: Sequence[Settlement], now: float) -> None:
+    async def settle(self, settlements: Sequence[Settlement], now: float) -> int:
         await self._door("settle")
-        await super().settle(settlements, now)
+        return await super().settle(settlements, now)
 
-    async def heartbeat(self, owner: str, now: float) -> Sequence[str]:
+    async def join(self, owner: str) -> None:
+        await self._door("join")
+        await super().join(owner)
+
+    async def heartbeat(self, owner: str) -> Sequence[str]:
         await self._door("heartbeat")
-        return await super().heartbeat(owner, now)
+        if owner in self.unheard:
+            raise BackendError("the beat was lost")
+        return await super().heartbeat(owner)
+
+    async def beats(self) -> Mapping[str, int]:
+        await self._door("beats")
+        return await super().beats()
+
+    async def resign(self, owner: str) -> None:
+        await self._door("resign")
+        await super().resign(owner)
+
+    async def unclaim(self, owner: str, lanes: Sequence[LaneId], routes: Sequence[Route]) -> None:
+        await self._door("unclaim")
+        await super().unclaim(owner, lanes, routes)
+
+    async def reclaim(self, now: float) -> int:
+        await self._door("reclaim")
+        return await super().reclaim(now)
+
+    async def time(self) -> float:
+        await trio.lowlevel.checkpoint()
+        return clock()
 
     async def spec(self, campaign: str) -> bytes | None:
         await self._door("spec")
@@ -150,9 +188,10 @@ async def submitted(
     fields: Callable[[int], Mapping[str, str]] = lambda number: {"first": f"Ann {number}", "row": str(number)},
 ) -> None:
     """A campaign expanded onto its route, its recipients spread over the domains in turn."""
-    await queue.announce(campaign, dump(parse(spec, file=campaign)))
+    checked = parse(spec, file=campaign)
+    await queue.announce(campaign, dump(checked))
     for announcement in await queue.announcements(10):
-        await queue.accept(announcement, announcement.spec, clock())
+        await queue.accept(announcement, announcement.spec, clock(), scheduled=checked.scheduled)
     await queue.add_rows(campaign, [RowBatch(number=0, rows=b"{}")])
     await queue.close_rows(campaign, 1)
     envelopes = [
@@ -194,33 +233,65 @@ class Rig:
     attempts: list[Attempt] = field(default_factory=list)
     troubles: list[str] = field(default_factory=list)
     sessions: int = 1000  # of the whole process
+    journal: Journaling = NO_JOURNAL
+    withdrawn: Withdraws = lambda held: None  # asked beside the suppressions
+    late: list[int] = field(default_factory=list)  # outcomes that came too late, by hand-over
+    suppressing: Suppressing = field(init=False)  # of the lanes made last
+    halts: Halts = field(init=False)  # likewise
 
     def campaigns(self) -> Campaigns:
         identity = SigningIdentity(domain="shop.example", message_id_domain="shop.example", keys=self.keys)
         return Campaigns(self.queue, [identity], self.curve, ["main"])
 
-    def lanes(self, owner: str = "host/1", *, lookahead: int = 64) -> LaneServices:
-        """New services for lanes; their leaser and settler are run by `engine` or `running`."""
+    def membership(self, owner: str = "host/1") -> Membership:
+        return Membership(self.queue, owner, on_trouble=self.troubles.append)
+
+    def lanes(self, membership: Membership | None = None, *, lookahead: int = 64) -> LaneServices:
+        """New services for lanes; their leaser and settler are run by `engine` or `running`.
+
+        Without a membership their owner is "host/1-1", and lives as long as the test lets it.
+        """
+        member = membership or self.membership()
         profile_names = profiles(**self.limits)
         metrics = Metrics(CollectorRegistry())
-        settler = Settler(self.queue, clock, on_trouble=lambda error: self.troubles.append(str(error)))
+        settler = Settler(
+            self.queue,
+            clock,
+            journal=self.journal,
+            on_trouble=lambda error: self.troubles.append(str(error)),
+            on_late=self.late.append,
+        )
+        self.suppressing = Suppressing(self.queue, DIGESTS, clock, on_trouble=self.troubles.append)
+        known = self.campaigns()
+        self.halts = Halts(self.queue, lambda: known.in_memory, clock, on_trouble=self.troubles.append)
         crew = CrewServices(
             connect=self.office.connect,
             preparer=Preparer(Composer(TokenKeys({"a": bytes(32)})), self.pen, metrics, clock),
-            recorder=Recorder(settler, metrics, profile_names.label, clock, Random(1), self.attempts.append),
+            recorder=Recorder(
+                settler, metrics, profile_names.label, clock, Random(1), self.attempts.append, DIGESTS, self.journal
+            ),
             settler=settler,
             metrics=metrics,
             label=profile_names.label,
             rng=Random(1),
             slots=trio.CapacityLimiter(self.sessions),
             stops=Stops(),
+            alive=member.alive if membership is not None else lambda: True,
+            withdrawn=first_of([self.halts.withdrawn, self.suppressing.withdrawn, self.withdrawn]),
+            journal=self.journal,
             on_trouble=self.troubles.append,
         )
         return LaneServices(
-            owner=owner,
-            leaser=Leaser(self.queue, clock, on_trouble=lambda error: self.troubles.append(str(error))),
-            campaigns=self.campaigns(),
+            owner=lambda: member.owner,
+            leaser=Leaser(
+                self.queue,
+                clock,
+                may=crew.may_send,
+                on_trouble=lambda error: self.troubles.append(str(error)),
+            ),
+            campaigns=known,
             resolver=self.names,
+            suppressions=self.suppressing,
             profiles=profile_names,
             crew=crew,
             clock=clock,
@@ -231,30 +302,44 @@ class Rig:
     def lane(self, services: LaneServices, source: Source = SOURCE, route: Route = ROUTE) -> Lane:
         return Lane(route, source, profiles(**self.limits).profile(route.receiver), services)
 
-    def engine(self, owner: str = "host/1", sources: Sequence[Source] = (SOURCE,)) -> Engine:
-        lanes = self.lanes(owner)
+    def engine(self, owner: str = "host/1", sources: Sequence[Source] = (SOURCE,), *, lanes_most: int = LANES_MOST) -> Engine:
+        membership = self.membership(owner)
+        lanes = self.lanes(membership)
         services = EngineServices(
             queue=self.queue,
+            membership=membership,
             profiles=profiles(**self.limits),
             leaser=lanes.leaser,
             settler=lanes.crew.settler,
             lanes=lanes,
-            clock=clock,
+            beside=(self.suppressing.run, lambda: self.halts.run(machine.withdraw)),
             on_trouble=self.troubles.append,
         )
-        return Engine(owner, sources, services)
+        machine = Engine(sources, services, lanes_most=lanes_most)
+        return machine
 
     async def keep_time(self) -> None:
         """The scheduler: what is due becomes ready, what the dead held comes back."""
-        reclaim_at = 0.0
-        while True:
-            if self.queue.away:  # as the scheduler does: who could not say that he lives is not taken for dead
-                reclaim_at = trio.current_time() + OWNER_LIFE_S
-            else:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._keep_owners)
+            nursery.start_soon(self._control)
+            while True:
                 await self.queue.promote(clock(), 10_000)
-            if trio.current_time() >= reclaim_at:
+                await trio.sleep(0.25)
+
+    async def _keep_owners(self) -> None:
+        watch = Watch(self.queue)
+        while True:
+            with suppress(BackendError):
+                await watch.look()
                 await self.queue.reclaim(clock())
-            await trio.sleep(0.25)
+            await trio.sleep(1.0)
+
+    async def _control(self) -> None:
+        controller = Controller(self.queue, on_trouble=self.troubles.append)
+        while True:
+            if not await controller.run_once(clock()):
+                await trio.sleep(1.0)
 
     async def finished(self, campaign: str = "spring") -> dict[State, int]:
         """Wait until every recipient has its final state."""

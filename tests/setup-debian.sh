@@ -8,6 +8,8 @@ packages=(
   opendkim       # judges our signatures, independently of our own code
   opendkim-tools # opendkim-testmsg, the same from a command line
   redis-tools    # redis-cli: enqueues a campaign by itself
+  redis-server   # Redis 7.0, the oldest we promise to run on; it speaks TLS
+  faketime       # gives one worker of the fault matrix a wrong clock
   go-msgauth     # dkim-verify, another judge: of Ed25519 signatures as well
   gcc            # builds the load generators of the benchmarks
   libc6-dev
@@ -53,7 +55,7 @@ echo "Installing what the tests need: ${missing[*]}"
   # nor shall they start at the next boot, unless they were here before us
   if [ -d /run/systemd/system ]; then
     for service in "$@"; do
-      case $service in postfix | opendkim) systemctl --quiet disable "$service" ;; esac
+      case $service in postfix | opendkim | redis-server) systemctl --quiet disable "$service" ;; esac
     done
   fi
 ' sh "${missing[@]}"

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -13,9 +14,11 @@ from sender.expansion import Expander
 from sender.lookups import UNRESOLVED, WAIT_S
 from sender.model import Destination, Route, State
 from sender.queue.base import BATCH_ROWS, LeaseRequest, Refusal, RowBatch
+from sender.queue.control import Control
 from sender.queue.memory import MemoryQueue
+from sender.queue.suppressions import Suppression
 from tests.holding import LANE, accepted, campaigns
-from tests.rig import ROUTE, SPEC, Names, Store, clock, profiles, states
+from tests.rig import DIGESTS, ROUTE, SPEC, Names, Store, clock, profiles, states
 
 DOCUMENT = json.dumps(SPEC).encode()
 GONE = ResolutionError("gone.example", "no such domain", permanent=True)
@@ -57,6 +60,7 @@ class Desk:
             options.pop("campaigns", None) or campaigns(self.queue),
             self.names,
             profiles(),
+            DIGESTS,
             clock,
             self.counts,
             on_trouble=self.troubles.append,
@@ -282,10 +286,10 @@ async def test_a_store_that_takes_no_more_still_sees_expanded_campaigns_off(auto
     class Full(Kept):
         full = False
 
-        async def accept(self, announcement: Any, spec: bytes, now: float) -> None:
+        async def accept(self, announcement: Any, spec: bytes, now: float, *, scheduled: bool = False) -> None:
             if self.full:
                 raise BackendError("out of memory")
-            await super().accept(announcement, spec, now)
+            await super().accept(announcement, spec, now, scheduled=scheduled)
 
     queue = Full()
     desk = Desk(queue)
@@ -297,3 +301,122 @@ async def test_a_store_that_takes_no_more_still_sees_expanded_campaigns_off(auto
     with pytest.raises(BackendError):
         await desk.expander.step()
     assert await queue.open_campaigns() == []
+
+
+async def test_suppressed_recipients_end_with_the_reason(autojump_clock: MockClock) -> None:
+    desk = Desk()
+    entries = [
+        Suppression(digest=DIGESTS.of("r1@big.example"), reason="complaint", at=clock()),
+        Suppression(digest=DIGESTS.of("r2@big.example"), list="offers", reason="unsubscribe", at=clock()),
+        Suppression(digest=DIGESTS.of("r3@big.example"), list="news", reason="unsubscribe", at=clock()),
+        Suppression(digest=DIGESTS.of("r4@big.example"), reason="manual", at=clock() - 20, expires=clock() - 10),
+        Suppression(digest=DIGESTS.of("r5@gone.example"), reason="unknown_user", at=clock()),
+    ]
+    await desk.queue.suppress(entries)
+    people = [person(n, customer=str(n)) for n in range(5)] + [
+        person(5, "gone.example"),
+        {"to": "R1@BIG.example", "first": "Ann"},
+    ]
+    await submitted(desk.queue, lines(*people), document=json.dumps({**SPEC, "list": "offers"}).encode())
+    await desk.run()
+    assert await desk.ready() == {"main/big": 3}
+    assert await states(desk.queue) == {State.SUPPRESSED: 4}
+    told = {event["ordinal"]: event for event in await desk.events()}
+    assert {ordinal: event["why"] for ordinal, event in told.items()} == {
+        1: "suppressed: complaint, all lists",
+        2: "suppressed: unsubscribe, list offers",
+        5: "suppressed: unknown_user, all lists",
+        6: "suppressed: complaint, all lists",
+    }
+    assert (told[2]["type"], told[2]["to"], told[2]["fields"]) == ("suppressed", "r2@big.example", {"customer": "2"})
+    assert desk.counts.expanded_ones == {"queued": 3, "suppressed": 4}
+
+
+async def test_without_an_answer_about_suppressions_nothing_is_expanded(autojump_clock: MockClock) -> None:
+    class Silent(Kept):
+        silent = True
+
+        async def suppressed(self, digests: Any, list_name: str, now: float) -> Any:
+            if self.silent:
+                raise BackendError("no answer")
+            return await super().suppressed(digests, list_name, now)
+
+    queue = Silent()
+    desk = Desk(queue)
+    await submitted(queue, lines(person(0)))
+    await desk.expander.step()
+    with pytest.raises(BackendError, match="no answer"):
+        await desk.expander.step()
+    assert await desk.ready() == {}
+    queue.silent = False
+    await desk.run()
+    assert await desk.ready() == {"main/big": 1}
+
+
+def at(seconds: float) -> str:
+    return datetime.fromtimestamp(clock() + seconds, UTC).isoformat()
+
+
+async def test_what_must_wait_is_expanded_ahead_and_can_not_be_leased(autojump_clock: MockClock) -> None:
+    desk = Desk()
+    await submitted(desk.queue, lines(person(0)), document=json.dumps({**SPEC, "start": at(100)}).encode())
+    await submitted(desk.queue, lines(person(0)), campaign="summer")
+    await desk.run()
+    assert [status.accepted for status in await desk.queue.status(["spring", "summer"])] == [1, 1]
+    assert list(await desk.queue.schedules()) == ["spring"]
+    leases = await desk.queue.lease([LeaseRequest(lane=LANE, route=ROUTE, owner="o", envelopes=300)], clock())
+    assert [lease.envelopes[0].campaign for lease in leases] == ["summer"]
+
+
+async def test_recipients_of_a_cancelled_campaign_end_as_they_are_read(autojump_clock: MockClock) -> None:
+    """Whatever is in them, and though this configuration could not send it; what is no list goes to the dead letters."""
+    queue = Kept()
+    desk = Desk(queue, campaigns=campaigns(queue, pools=("other",)))
+    await submitted(queue, lines(person(0), "nobody", {"to": "@"}), b"no list", lines(person(1)))
+    for announcement in await queue.announcements(10):
+        await queue.accept(announcement, announcement.spec, clock())
+    await desk.queue.set_control(Control(campaign="spring", ended=State.CANCELLED))
+    await desk.run()
+    (status,) = await desk.queue.status(["spring"])
+    assert (status.accepted, status.queued, status.waiting_batches) == (4, 0, 0)
+    assert await states(desk.queue) == {State.CANCELLED: 4}
+    assert desk.counts.expanded_ones == {"cancelled": 4}
+    assert [letter.campaign for letter in desk.queue.letters] == ["spring"]
+    assert await desk.events() == []
+    assert (await desk.queue.find("spring", 2000)).state is State.CANCELLED
+
+
+async def test_a_cancelled_campaign_is_read_to_its_end_though_much_of_it_waits(autojump_clock: MockClock) -> None:
+    desk = Desk(ahead=500)
+    await submitted(desk.queue, *(lines(*(person(n) for n in range(1000))) for _ in range(30)))
+    await desk.run()
+    (status,) = await desk.queue.status(["spring"])
+    assert (status.queued, status.complete) == (20_000, False)
+    await desk.queue.set_control(Control(campaign="spring", ended=State.CANCELLED))
+    await desk.run()
+    assert await states(desk.queue) == {State.CANCELLED: 10_000}
+    assert (await desk.queue.status(["spring"]))[0].complete
+
+
+async def test_a_paused_campaign_is_expanded(autojump_clock: MockClock) -> None:
+    desk = Desk()
+    await submitted(desk.queue, lines(person(0)))
+    await desk.queue.set_control(Control(campaign="spring", paused=True))
+    await desk.run()
+    assert await desk.ready() == {"main/big": 1}
+
+
+async def test_after_the_deadline_recipients_expire_as_they_are_read(autojump_clock: MockClock) -> None:
+    desk = Desk()
+    document = json.dumps({**SPEC, "deadline": at(100)}).encode()
+    await submitted(desk.queue, lines(person(0)), document=document)
+    await submitted(desk.queue, lines(person(0)), campaign="late", document=document)
+    await desk.expander.step()
+    await trio.sleep(50)
+    assert await desk.expander.step()
+    await submitted(desk.queue, lines(person(0), person(1)), campaign="later", document=document)
+    await trio.sleep(50)
+    await desk.run()
+    assert await states(desk.queue, "later") == {State.EXPIRED: 2}
+    assert await states(desk.queue) == {}
+    assert desk.counts.expanded_ones == {"queued": 2, "expired": 2}

@@ -1,18 +1,20 @@
 """One lane over the memory queue: what it leases, what it settles by itself, what it lets go of, and when it ends."""
 
-from collections.abc import AsyncIterator
+import json
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
 import trio
 from trio.testing import MockClock
 
-from sender.errors import ResolutionError
+from sender.errors import BackendError, ResolutionError
 from sender.lane import Lane, LaneServices
 from sender.model import Destination, Reply, State, Step
 from sender.net.session import Failure
+from sender.queue.suppressions import GLOBAL, Suppression
 from tests.office import OK, Lost, Office
-from tests.rig import Names, Rig, clock, states, submitted
+from tests.rig import DIGESTS, SPEC, Names, Rig, Store, clock, states, submitted
 
 
 @asynccontextmanager
@@ -20,8 +22,9 @@ async def running(rig: Rig, services: LaneServices, *lanes: Lane) -> AsyncIterat
     """Lanes with all that an engine runs beside them, and a scheduler; all is cancelled at the end of the block."""
 
     async def live() -> None:
+        await rig.queue.join(services.owner())
         while True:
-            await rig.queue.heartbeat(services.owner, clock())
+            await rig.queue.heartbeat(services.owner())
             await trio.sleep(2)
 
     async with trio.open_nursery() as nursery:
@@ -288,3 +291,98 @@ async def test_draining_during_look_ups_gives_everything_back(autojump_clock: Mo
         depth = await rig.queue.depth(clock())
         assert (depth.leased, sum(depth.ready.values())) == (0, 60)
     assert rig.office.connects == []
+
+
+async def suppress(rig: Rig, *addresses: str, list_name: str = GLOBAL) -> None:
+    entries = [Suppression(digest=DIGESTS.of(one), list=list_name, reason="complaint", at=clock()) for one in addresses]
+    await rig.queue.suppress(entries)
+
+
+async def test_recipients_suppressed_since_they_were_expanded_end_at_the_lease(autojump_clock: MockClock) -> None:
+    rig = Rig()
+    await submitted(rig.queue, 40, spec={**SPEC, "list": "offers"})
+    await suppress(rig, "R3@big.example", "r5@big.example")
+    await suppress(rig, "r7@big.example", list_name="offers")
+    await suppress(rig, "r9@big.example", list_name="news")
+    services = rig.lanes()
+    lane = rig.lane(services)
+    async with running(rig, services):
+        await lane.run()
+        await services.crew.settler.flush()
+    assert await rig.conserved(40) == {State.DELIVERED: 37, State.SUPPRESSED: 3}
+    assert lane.crew.idle
+    assert not {"r3@big.example", "r5@big.example", "r7@big.example"} & set(rig.office.copies)
+    _, events = await rig.queue.events("", 1_000)
+    told = {event["to"]: event for event in map(json.loads, events) if event["type"] == "suppressed"}
+    assert sorted(told) == ["r3@big.example", "r5@big.example", "r7@big.example"]
+    assert told["r7@big.example"]["why"] == "suppressed: complaint, list offers"
+    assert told["r3@big.example"]["fields"] == {"row": "3"}
+
+
+@pytest.mark.row("F50")
+async def test_recipients_suppressed_while_they_are_leased_get_nothing(autojump_clock: MockClock) -> None:
+    rig = Rig(limits={"messages_per_second": 1})
+    await submitted(rig.queue, 60)
+    services = rig.lanes()
+    async with running(rig, services, rig.lane(services)) as nursery:
+        nursery.start_soon(rig.suppressing.run)
+        await trio.sleep(5)
+        sent = set(rig.office.copies)
+        await suppress(rig, *(f"r{number}@big.example" for number in range(60)))
+        await trio.sleep(1.2)
+        late = set(rig.office.copies)
+        assert len(late) <= len(sent) + 2
+        assert await rig.finished() == {State.DELIVERED: len(late), State.SUPPRESSED: 60 - len(late)}
+    assert set(rig.office.copies) == late
+
+
+async def test_old_news_stop_nothing_that_was_asked_about_since(autojump_clock: MockClock) -> None:
+    rig = Rig()
+    await submitted(rig.queue, 10)
+    services = rig.lanes()
+    async with running(rig, services) as nursery:
+        nursery.start_soon(rig.suppressing.run)
+        await trio.sleep(1)
+        await suppress(rig, "r1@big.example", "r2@big.example")
+        await trio.sleep(2)
+        await rig.queue.unsuppress([DIGESTS.of("r1@big.example")], GLOBAL)
+        nursery.start_soon(rig.lane(services).run)
+        assert await rig.finished() == {State.DELIVERED: 9, State.SUPPRESSED: 1}
+
+
+async def test_while_nobody_can_say_who_is_suppressed_nothing_is_sent(autojump_clock: MockClock) -> None:
+    class Silent(Store):
+        silent = True
+
+        async def suppressed(self, digests: Sequence[bytes], list_name: str, now: float) -> Sequence[Suppression | None]:
+            if self.silent:
+                raise BackendError("no answer")
+            return await super().suppressed(digests, list_name, now)
+
+    store = Silent()
+    rig = Rig(queue=store)
+    await submitted(store, 30)
+    services = rig.lanes()
+    async with running(rig, services, rig.lane(services)):
+        await trio.sleep(2)
+        depth = await store.depth(clock())
+        assert (depth.leased, depth.later, rig.office.connects) == (0, 30, [])
+        assert set(rig.troubles) == {"no answer"}
+        store.silent = False
+        lane = rig.lane(services)
+        await trio.sleep(60)
+        await lane.run()
+        await services.crew.settler.flush()
+    assert await rig.conserved(30) == {State.DELIVERED: 30}
+    assert {attempt.held.envelope.attempts for attempt in rig.attempts} == {0}
+
+
+async def test_who_does_not_exist_gets_no_more_mail(autojump_clock: MockClock) -> None:
+    unknown = Reply(code=550, enhanced="5.1.1", lines=("Recipient address rejected: User unknown",))
+    blocked = Reply(code=550, enhanced="5.7.1", lines=("slow down",))
+    rig = Rig()
+    refusals = {"r3@big.example": unknown, "r4@big.example": blocked}
+    rig.office.answer = lambda transaction: refusals.get(transaction.rcpt, OK)
+    await ran(rig, 10)
+    found = await rig.queue.suppressed([DIGESTS.of(f"r{number}@big.example") for number in range(10)], GLOBAL, clock())
+    assert [one.source if one else "" for one in found] == ["", "", "", "spring:3", "", "", "", "", "", ""]

@@ -35,7 +35,7 @@ IMPURE = {"trio", "redis", "dns", "socket", "time", "random", "logging", "asynci
 
 HOMES = {
     "dns": ("sender.net.resolver", "workers.emulator"),  # the emulator is a name server too
-    "redis": ("sender.queue.client", "sender.queue.redis"),
+    "redis": ("sender.queue.node",),
     "prometheus_client": ("sender.metrics", "workers.http"),
 }
 
@@ -212,7 +212,7 @@ def test_what_is_allowed_is_not_found(tmp_path: Path) -> None:
         "sender/smtp/reply.py": "from sender.errors import SenderError",
         "sender/model.py": "from enum import StrEnum",
         "sender/net/resolver.py": "import dns.resolver\nimport random\nfrom sender.settings import Settings",
-        "sender/queue/redis_inbox.py": "import redis",
+        "sender/queue/node.py": "import redis",
         "sender/crew.py": "import time\nfrom sender.lane import Lane\nfrom sender.net.dial import connect",
         "workers/cli.py": "import workers.commands.run\nimport workers.log",
     }

@@ -70,3 +70,15 @@ async def test_a_lane_that_another_owner_holds_gets_none(autojump_clock: MockClo
     assert await queue.lease([theirs], clock())
     async with running(leaser):
         assert await leaser.lease(request(0)) == []
+
+
+async def test_a_lane_that_was_cancelled_claims_nothing(autojump_clock: MockClock) -> None:
+    queue = Store()
+    await submitted(queue, 40, route=request(0).route)
+    leaser = Leaser(queue, clock, gather_s=1.0)
+    async with running(leaser):
+        with trio.move_on_after(0.5):
+            await leaser.lease(request(0))
+        assert len(await leaser.lease(request(1))) == 0  # the round that the first one had begun
+    theirs = LeaseRequest(lane=request(0).lane, route=request(0).route, owner="host/2", envelopes=1)
+    assert await queue.lease([theirs], clock()), "the lane is anybody's"

@@ -1,6 +1,7 @@
 """From an outcome to the settlement, the event, the counts and the log: told once, told right, and UNSENT not at all."""
 
 import json
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -8,11 +9,18 @@ import pytest
 
 from sender.model import Category, LaneId, Outcome, Reply, Scope, State, Step, Verdict
 from sender.policy.retry import RetryCurve
+from sender.policy.suppression import Digests
 from sender.policy.verdict import DELIVERED
+from sender.queue.base import Again
+from sender.queue.doubts import Parked
+from sender.queue.journal import NoJournal
+from sender.queue.journal_record import Key
+from sender.queue.suppressions import Suppression
 from sender.record import Attempt, Recorder
 from sender.settling import Settler
+from sender.withdrawal import Withdrawn
 from tests.holding import LANE, campaign, held
-from tests.rig import EPOCH, Store
+from tests.rig import DIGESTS, EPOCH, Store
 
 REPLY = Reply(code=451, enhanced="4.2.1", lines=("Try later", "please"))
 DEFERRED = Outcome(verdict=Verdict.DEFERRED, category=Category.GREYLIST, rule="greylisted")
@@ -41,11 +49,19 @@ class Told(Settler):
         super().__init__(Store(), lambda: EPOCH)
         self.finals: list[tuple[int, State]] = []
         self.agains: list[Any] = []
+        self.refused: list[Suppression] = []
         self.events: list[dict[str, Any]] = []
+        self.parked: list[Parked] = []
+
+    def park(self, lease: Any, parked: Parked) -> None:
+        self.parked.append(parked)
 
     def final(self, lease: Any, position: int, state: State, event: bytes) -> None:
         self.finals.append((position, state))
         self.events.append(json.loads(event))
+
+    def suppress(self, lease: Any, entry: Suppression) -> None:
+        self.refused.append(entry)
 
     def again(self, lease: Any, again: Any, event: bytes | None = None) -> None:
         self.agains.append(again)
@@ -53,12 +69,35 @@ class Told(Settler):
             self.events.append(json.loads(event))
 
 
+class Chronicle(NoJournal):
+    """A journal that remembers what it was told, and whether the settler had been told before."""
+
+    def __init__(self, told: Told) -> None:
+        self.told, self.lines = told, list[tuple[Any, ...]]()
+
+    def ended(
+        self, key: Key, state: State, event: bytes, *, at: float, why: str = "", refused: Suppression | None = None
+    ) -> None:
+        assert not self.told.finals, "the journal goes first"
+        self.lines.append(("ended", key, state, json.loads(event)["type"], at, why, refused))
+
+    def back(self, key: Key, again: Again, event: bytes) -> None:
+        assert not self.told.agains, "the journal goes first"
+        self.lines.append(("back", key, again.due, again.envelope.attempts, json.loads(event)["type"]))
+
+    def untried(self, key: Key) -> None:
+        self.lines.append(("untried", key))
+
+
 class Desk:
     """A recorder with everything it tells."""
 
-    def __init__(self, now: float = EPOCH) -> None:
+    def __init__(self, now: float = EPOCH, digests: Digests | None = DIGESTS) -> None:
         self.told, self.counts, self.log = Told(), Counts(), list[Attempt]()
-        self.recorder = Recorder(self.told, self.counts, lambda name: f"<{name}>", lambda: now, Random(1), self.log.append)
+        self.journal = Chronicle(self.told)
+        self.recorder = Recorder(
+            self.told, self.counts, lambda name: f"<{name}>", lambda: now, Random(1), self.log.append, digests, self.journal
+        )
 
 
 async def test_a_delivery_is_told_to_everybody() -> None:
@@ -122,19 +161,54 @@ async def test_what_was_not_tried_is_not_told_and_costs_nothing() -> None:
 async def test_doubts_are_counted_and_end_as_unknown() -> None:
     desk = Desk()
     (one,) = held(1)
-    for doubts in range(3):
+    for doubts in range(2):
         one.envelope.attempts = one.envelope.doubts = doubts
-        desk.recorder.attempt(LANE, one, DOUBT, step=Step.DOT, why="lost")
-    assert [again.envelope.doubts for again in desk.told.agains] == [1, 2]
+        desk.recorder.attempt(LANE, one, DOUBT, step=Step.DOT, why="lost", mx="mx.big.example")
+    assert [(again.envelope.doubts, again.envelope.tried_at) for again in desk.told.agains] == [(1, EPOCH)]
     assert desk.told.finals == [(0, State.UNKNOWN)]
-    assert desk.counts.seen.count(("in doubt", "<big>")) == 3
-    assert len({event["id"] for event in desk.told.events}) == 3
+    assert [(parked.position, parked.at, parked.why) for parked in desk.told.parked] == [(0, EPOCH, "mx.big.example: lost")]
+    assert desk.counts.seen.count(("in doubt", "<big>")) == 2
+    assert len({event["id"] for event in desk.told.events}) == 2
+
+
+NOBODY = Outcome(verdict=Verdict.REJECTED, category=Category.UNKNOWN_USER, rule="unknown-user")
+NOBODY_REPLY = Reply(code=550, enhanced="5.1.1", lines=("No such user",))
+
+
+async def test_what_came_of_an_attempt_is_in_the_journal_before_anybody_settles_it() -> None:
+    desk = Desk()
+    (one,) = held(1)
+    key = (one.lease.id, one.position)
+    desk.recorder.attempt(LANE, one, DELIVERED, step=Step.DOT)
+    assert desk.journal.lines == [("ended", key, State.DELIVERED, "delivered", EPOCH, "", None)]
+    desk = Desk()
+    desk.recorder.attempt(LANE, one, DEFERRED, step=Step.RCPT, reply=REPLY)
+    assert desk.journal.lines == [("back", key, EPOCH + 300, 1, "deferred")]
+    desk = Desk()
+    desk.recorder.attempt(LANE, one, NOBODY, step=Step.RCPT, reply=NOBODY_REPLY)
+    refused = Suppression(digest=DIGESTS.of(one.envelope.address), reason="unknown_user", source="spring:0", at=EPOCH)
+    assert desk.journal.lines == [("ended", key, State.REJECTED, "rejected", EPOCH, "", refused)]
+    desk = Desk()
+    one.envelope.doubts = 1
+    desk.recorder.attempt(LANE, one, DOUBT, step=Step.DOT, why="no reply in 600 s", mx="mx.big.example")
+    why = "mx.big.example: no reply in 600 s"
+    assert desk.journal.lines == [("ended", key, State.UNKNOWN, "unknown", EPOCH, why, None)]
+
+
+async def test_what_was_not_tried_takes_its_intent_back() -> None:
+    desk = Desk()
+    one, two, three = held(3)
+    desk.recorder.attempt(LANE, one, UNSENT, step=Step.MAIL, why="lost")
+    desk.recorder.release(two)
+    desk.recorder.withdraw(LANE, three, Withdrawn(state=State.CANCELLED, why="cancelled"))
+    assert desk.journal.lines == [("untried", (held.lease.id, held.position)) for held in (one, two, three)]
 
 
 @pytest.mark.parametrize("outcome", [DEFERRED, UNSENT])
 async def test_past_the_give_up_age_it_expires_with_an_event(outcome: Outcome) -> None:
     desk = Desk(EPOCH + 101)
     (one,) = held(1, of=campaign(curve=RetryCurve(steps_s=(300.0,), give_up_s=100.0)))
+    one.envelope.tried_at = EPOCH
     desk.recorder.attempt(LANE, one, outcome, step=Step.CONNECT, why="nobody there")
     assert desk.told.finals == [(0, State.EXPIRED)]
     assert (desk.told.events[0]["type"], desk.told.events[0]["why"]) == ("expired", "nobody there")
@@ -160,3 +234,68 @@ async def test_what_a_lane_lets_go_is_ready_at_once_and_unchanged() -> None:
 
 def test_the_lane_of_these_tests_is_the_one_of_the_events() -> None:
     assert LaneId(source="s1", receiver="big") == LANE
+
+
+NOBODY = Outcome(verdict=Verdict.REJECTED, category=Category.UNKNOWN_USER, rule="nobody")
+GONE = Reply(code=550, enhanced="5.1.1", lines=("No such user",))
+
+
+async def test_who_does_not_exist_is_suppressed_for_all_lists() -> None:
+    desk = Desk()
+    (one,) = held(1)
+    desk.recorder.attempt(LANE, one, NOBODY, step=Step.RCPT, reply=GONE)
+    assert desk.told.finals == [(0, State.REJECTED)]
+    digest = DIGESTS.of("r0@big.example")
+    assert desk.told.refused == [Suppression(digest=digest, reason="unknown_user", source="spring:0", at=EPOCH)]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "reply"),
+    [
+        (NOBODY, None),
+        (replace(NOBODY, scope=Scope.LANE), GONE),
+        (replace(NOBODY, category=Category.BLOCK), GONE),
+        (replace(NOBODY, category=Category.FULL_MAILBOX), GONE),
+        (replace(NOBODY, verdict=Verdict.DEFERRED), GONE),
+        (DELIVERED, GONE),
+    ],
+)
+async def test_nobody_else_is_suppressed(outcome: Outcome, reply: Reply | None) -> None:
+    desk = Desk()
+    (one,) = held(1)
+    desk.recorder.attempt(LANE, one, outcome, step=Step.RCPT, reply=reply)
+    assert desk.told.refused == []
+
+
+async def test_one_that_expires_though_nobody_is_there_is_not_suppressed() -> None:
+    desk = Desk(EPOCH + 101)
+    (one,) = held(1, of=campaign(curve=RetryCurve(steps_s=(300.0,), give_up_s=100.0)))
+    one.envelope.tried_at = EPOCH
+    desk.recorder.attempt(LANE, one, replace(NOBODY, verdict=Verdict.DEFERRED), step=Step.RCPT, reply=GONE)
+    assert (desk.told.finals, desk.told.refused) == ([(0, State.EXPIRED)], [])
+
+
+async def test_where_it_is_switched_off_nobody_is_suppressed() -> None:
+    desk = Desk(digests=None)
+    (one,) = held(1)
+    desk.recorder.attempt(LANE, one, NOBODY, step=Step.RCPT, reply=GONE)
+    assert (desk.told.finals, desk.told.refused) == ([(0, State.REJECTED)], [])
+
+
+async def test_what_is_withdrawn_ends_with_the_reason_and_is_no_attempt() -> None:
+    desk = Desk()
+    (one,) = held(1)
+    desk.recorder.withdraw(LANE, one, Withdrawn(state=State.SUPPRESSED, why="suppressed: complaint, all lists"))
+    assert desk.told.finals == [(0, State.SUPPRESSED)]
+    (event,) = desk.told.events
+    assert (event["type"], event["why"], "attempt" in event) == ("suppressed", "suppressed: complaint, all lists", False)
+    assert (desk.counts.seen, desk.log) == ([("finished", "s1", "<big>", State.SUPPRESSED)], [])
+
+
+async def test_what_is_withdrawn_for_now_goes_back_unchanged_for_a_moment() -> None:
+    desk = Desk()
+    (one,) = held(1)
+    desk.recorder.withdraw(LANE, one, Withdrawn(state=None, why="paused"))
+    (again,) = desk.told.agains
+    assert (again.due, again.tried, again.envelope) == (EPOCH + 5.0, False, one.envelope)
+    assert (desk.told.events, desk.counts.seen) == ([], [])

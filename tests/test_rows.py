@@ -21,6 +21,7 @@ SECURITY = {
     "S4": "names of header fields: tokens, and none of the reserved ones",
     "S5": "display names: encoded, folded, or refused where too long",
     "S6": "addresses, EHLO names and parameters: a command is exactly one line",
+    "S8": "spellings of one mailbox: one identity, whoever suppresses it",
     "S9": "SMTPUTF8 and 8 bits where they are not offered: permanent, or re-encoded before signing",
     "S10": "targets inside: refused before connect",
     "S11": "a name that changes after the check: the checked address is connected to",
@@ -36,8 +37,29 @@ SECURITY = {
     "S31": "keys others can read, weak or missing ones: refused by path, and nothing leaves unsigned",
 }
 
-# Broken receivers and signers.
+# Broken receivers, signers, workers and clocks.
 FAULTS = {
+    "F1": "a worker that dies with everything leased and nothing sent: nobody lost, nobody doubled",
+    "F2": "a worker that dies at any step before an end of data: nobody doubled",
+    "F3": "a worker that dies behind an end of data: at most a second copy, and the doubt is counted",
+    "F4": "a worker that dies between a reply and the store: its journal knows, nobody doubled",
+    "F5": "SIGTERM under load: what was begun is finished, the rest goes back",
+    "F6": "a frozen worker that returns: fenced, it sends nothing more and joins under another name",
+    "F7": "an event loop that was blocked: as F6, decided by the worker itself before others can",
+    "F8": "workers and store killed together: nobody lost, doubled only who was at the dot",
+    "F9": "a store that is killed under load: what it had answered is there again",
+    "F11": "a power loss that takes the last second of the store's log: nobody lost",
+    "F12": "a store whose disk is full: outcomes wait in the journal, and go on by themselves",
+    "F16": "a frozen store: calls end in time, outcomes wait, nobody doubled",
+    "F17": "a connection to the store cut in the middle of a call: asked again, dropped, never reused",
+    "F22": "entries that nobody can use: set aside with the reason, in nobody's way",
+    "F23": "a worker's clock that leaps: leases and waits do not notice, the operator does",
+    "F24": "the store's clock that leaps: nobody is taken for dead, no time is skipped",
+    "F25": "days of 23 and 25 hours, leap days and days that never were: windows keep to the wall clock",
+    "F26": "a receiver that closes after the dot: two copies at most, then parked",
+    "F27": "a receiver that never answers the dot, or too late: the same, and others get its place",
+    "F28": "a receiver that keeps what it refuses: an ordinary retry",
+    "F30": "421 in the middle of a chain: what was not tried goes back at once",
     "F31": "a refusal and a close while pipelining: the refusal, for its message alone",
     "F32": "replies out of form or place: neither sent nor bounced, and no pipelining for an hour",
     "F33": "recipients refused one by one, and 354 all the same: each its own result, no copy",
@@ -46,8 +68,16 @@ FAULTS = {
     "F36": "TLS that stalls, breaks or must not be believed: remembered, in clear only where allowed",
     "F37": "a receiver that reads no more: a write deadline, and others keep their pace",
     "F38": "an idle session that the receiver ended: replaced, and no message pays",
+    "F39": "one host of several that is 50 times slower: it gets no more than its share",
+    "F40": "a DNS that is silent, fails or changes: what is known serves on, the rest waits",
+    "F42": "a worker out of descriptors: it slows down, and nobody pays",
     "F43": "a signer that dies: its jobs are signed by another",
     "F44": "a signer that hangs: given up in time, and nothing leaves unsigned",
+    "F45": "connections that break or are refused for a while: those at the dot in doubt, the rest tried again",
+    "F47": "a journal whose disk is full: nothing goes out that it does not know of",
+    "F48": "two versions side by side: each reads what the other has written, or leaves it alone",
+    "F49": "an expansion killed in the middle: everybody expanded once",
+    "F50": "a recipient suppressed, or a campaign ended, while envelopes are leased: what came before the end of data holds",
 }
 
 REQUIRED = SECURITY | FAULTS

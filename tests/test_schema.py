@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from sender.errors import ConfigErrors
 from sender.model import TlsPolicy
-from sender.schema import Seconds, convert, seconds
+from sender.schema import Seconds, convert, rate, rate_text, seconds
 
 
 class Inner(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,3 +86,36 @@ def test_a_duration_is_refused_or_not_negative(text: str) -> None:
     except ValueError:
         return
     assert found >= 0
+
+
+@pytest.mark.parametrize(
+    ("text", "a_second", "shown"),
+    [
+        ("10/s", 10, "10/s"),
+        ("120/m", 2, "2/s"),
+        ("10000/h", 10_000 / 3600, "10000/h"),
+        ("1/d", 1 / 86_400, "1/d"),
+        ("24/d", 1 / 3600, "1/h"),
+        ("999999999/d", 999_999_999 / 86_400, "999999999/d"),
+    ],
+)
+def test_rates(text: str, a_second: float, shown: str) -> None:
+    assert rate(text) == a_second
+    assert rate_text(rate(text)) == shown
+
+
+@pytest.mark.parametrize("value", ["", "10", "0/s", "-1/s", "1.5/s", "10/w", "10 /s", "1/s ", 10, None, True, "1234567890/s", "١/s"])
+def test_what_is_no_rate(value: object) -> None:
+    with pytest.raises(ValueError, match=r"is not a rate: write a whole number from 1 on per s, m, h or d"):
+        rate(value)
+
+
+def test_what_no_text_gave_has_no_text() -> None:
+    with pytest.raises(ValueError, match="is nothing that"):
+        rate_text(0.123)
+
+
+@given(st.integers(1, 999_999_999), st.sampled_from("smhd"))
+def test_a_rate_reads_back_as_itself(count: int, unit: str) -> None:
+    value = rate(f"{count}/{unit}")
+    assert rate(rate_text(value)) == value

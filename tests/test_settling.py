@@ -9,6 +9,8 @@ from trio.testing import MockClock
 from sender.errors import BackendError
 from sender.model import State
 from sender.queue.base import Again, Settlement
+from sender.queue.doubts import Parked
+from sender.queue.journal import NoJournal
 from sender.queue.memory import MemoryQueue
 from sender.settling import Settler
 from tests.holding import envelope, lease
@@ -18,17 +20,19 @@ from tests.rig import clock
 class Ledger(MemoryQueue):
     """Remembers what it was told, in calls; away for the first `away` of them."""
 
-    def __init__(self, *, away: int = 0, seconds: float = 0.0) -> None:
+    def __init__(self, *, away: int = 0, seconds: float = 0.0, gone: int = 0) -> None:
+        """`gone` positions of each call belong to leases that have passed on."""
         super().__init__()
         self.told: list[Sequence[Settlement]] = []
-        self._away, self._seconds = away, seconds
+        self._away, self._seconds, self._gone = away, seconds, gone
 
-    async def settle(self, settlements: Sequence[Settlement], now: float) -> None:
+    async def settle(self, settlements: Sequence[Settlement], now: float) -> int:
         await trio.sleep(self._seconds)
         if self._away:
             self._away -= 1
             raise BackendError("the store is away")
         self.told.append(tuple(settlements))
+        return self._gone
 
 
 @asynccontextmanager
@@ -110,3 +114,58 @@ async def test_finish_tells_what_a_cancelled_run_left(autojump_clock: MockClock)
     assert [settlement.lease for settlement in queue.told[0]] == ["l1", "l2"]
     await settler.finish()
     assert len(queue.told) == 1
+
+
+class Chronicle(NoJournal):
+    """A journal that remembers what it was told is settled."""
+
+    def __init__(self) -> None:
+        self.leases: list[str] = []
+
+    def settled(self, settlements: Sequence[Settlement]) -> None:
+        self.leases += [settlement.lease for settlement in settlements]
+
+
+async def test_the_journal_hears_what_the_store_has_taken_and_no_more(autojump_clock: MockClock) -> None:
+    journal = Chronicle()
+    settler = Settler(Ledger(away=3), clock, journal=journal)
+    async with running(settler):
+        settler.final(lease(1), 0, State.DELIVERED, b"e")
+        await trio.sleep(2)
+        assert journal.leases == []
+        await settler.flush()
+    assert journal.leases == ["l1"]
+
+
+async def test_outcomes_whose_lease_has_passed_on_are_counted(autojump_clock: MockClock) -> None:
+    late: list[int] = []
+    settler = Settler(Ledger(gone=2), clock, on_late=late.append)
+    async with running(settler):
+        for number in range(2):
+            settler.final(lease(1, number=number), 0, State.DELIVERED, b"e")
+            await settler.flush()
+    assert late == [2, 2]
+
+
+async def test_what_is_told_again_may_have_been_taken_the_first_time(autojump_clock: MockClock) -> None:
+    late: list[int] = []
+    settler = Settler(Ledger(gone=2, away=1), clock, on_late=late.append)
+    async with running(settler):
+        settler.final(lease(1, number=1), 0, State.DELIVERED, b"e")
+        await settler.flush()
+        assert late == []
+        settler.final(lease(1, number=2), 0, State.DELIVERED, b"e")
+        await settler.flush()
+    assert late == [2]
+
+
+async def test_what_an_operator_may_send_again_goes_with_its_end(autojump_clock: MockClock) -> None:
+    queue = Ledger()
+    settler = Settler(queue, clock)
+    parked = Parked(position=0, envelope=envelope(0), at=1.0, why="mx: lost")
+    async with running(settler):
+        settler.final(lease(1), 0, State.UNKNOWN, b"e")
+        settler.park(lease(1), parked)
+        await settler.flush()
+    ((settlement,),) = queue.told
+    assert (settlement.final, settlement.parked) == (((0, State.UNKNOWN),), (parked,))

@@ -90,8 +90,7 @@ def _by_weight(rig: Rig) -> tuple[Engine, Engine]:
     """Two engines; the first is whom the lane belongs to while both live."""
     lane = LaneId(source=SOURCE.name, receiver=ROUTE.receiver)
     engines = {owner: rig.engine(owner) for owner in ("host/1", "host/2")}
-    both = sorted(engines)
-    engines["host/1"]._owners = both
+    engines["host/1"]._shared_by = ("host/1-1", "host/2-1")
     mine = "host/1" if engines["host/1"]._is_mine(lane, SOURCE) else "host/2"
     other = "host/2" if mine == "host/1" else "host/1"
     return engines[mine], engines[other]

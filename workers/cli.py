@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from sender.errors import SenderError
+from sender.errors import BackendError, SenderError
 
 COMMANDS = {
     "init": "workers.commands.init:command",
@@ -19,7 +19,16 @@ COMMANDS = {
     "run": "workers.commands.run:command",
     "submit": "workers.commands.submit:command",
     "status": "workers.commands.status:command",
+    "suppress": "workers.commands.suppress:command",
+    "campaigns": "workers.commands.campaigns:command",
+    "pause": "workers.commands.pause:command",
+    "resume": "workers.commands.resume:command",
+    "cancel": "workers.commands.cancel:command",
+    "why": "workers.commands.why:command",
+    "doubts": "workers.commands.doubts:command",
 }
+
+_TEMPORARY = 75  # EX_TEMPFAIL of sysexits.h: the store is away or full, and the same command may do later
 
 
 class Commands(click.Group):
@@ -41,12 +50,19 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except SenderError as error:
-            raise click.ClickException(str(error)) from error
+            raise _told(str(error), isinstance(error, BackendError)) from error
         except BaseExceptionGroup as group:  # tasks fail together
             expected, rest = group.split(SenderError)
             if rest is not None or expected is None:
                 raise
-            raise click.ClickException("\n".join(dict.fromkeys(map(str, _leaves(expected))))) from group
+            leaves = _leaves(expected)
+            raise _told("\n".join(dict.fromkeys(map(str, leaves))), isinstance(leaves[0], BackendError)) from group
+
+
+def _told(text: str, temporary: bool) -> click.ClickException:
+    exception = click.ClickException(text)
+    exception.exit_code = _TEMPORARY if temporary else 1
+    return exception
 
 
 def _leaves(group: BaseExceptionGroup[SenderError]) -> list[SenderError]:

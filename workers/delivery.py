@@ -5,12 +5,16 @@ import secrets
 
 import trio
 
-from sender.assembly import engine
+from sender.assembly import engine, recovery
+from sender.errors import BackendError
 from sender.net.signing import SignerPool
+from sender.queue.journal import Journal
 from sender.record import Attempt
+from workers.digests import checked_digests
 from workers.log import attempt as log_attempt
-from workers.places import host_name, signer_sockets, token_keys
+from workers.places import host_name, journal_dir, make_private, signer_sockets, token_keys
 from workers.process import Process
+from workers.recovering import recover
 
 
 async def deliver(process: Process) -> None:
@@ -18,8 +22,15 @@ async def deliver(process: Process) -> None:
     settings = process.settings
     owner = f"{host_name(settings)}/{process.name}-{os.getpid()}-{secrets.token_hex(3)}"
     around = process.surroundings(on_attempt=lambda attempt: _log(process, attempt))
+    digests = await checked_digests(settings, process.queue)
+    directory = make_private(journal_dir(settings))
+    try:
+        await recover(process, recovery(settings, process.queue, directory, around))
+    except BackendError as error:
+        process.trouble(str(error))  # a scheduler of this host goes on trying, or whoever is started next
+    journal = Journal(directory, settings.journal.fsync, on_trouble=process.trouble)
     signers = SignerPool(signer_sockets(settings))
-    machine = engine(settings, process.queue, signers, token_keys(settings), owner, around)
+    machine = engine(settings, process.queue, signers, token_keys(settings), digests, owner, around, journal)
     async with trio.open_nursery() as nursery:
 
         async def drain() -> None:

@@ -4,6 +4,7 @@ import trio
 
 from sender.assembly import expander
 from sender.errors import BackendError
+from workers.digests import checked_digests
 from workers.process import Process
 
 _POLL_S = 0.2
@@ -12,7 +13,8 @@ _TROUBLE_S = 1.0
 
 async def expand(process: Process) -> None:
     """Expand until told to drain; a chunk that was begun is finished."""
-    machine = expander(process.settings, process.queue, process.surroundings())
+    digests = await checked_digests(process.settings, process.queue)
+    machine = expander(process.settings, process.queue, digests, process.surroundings())
     process.ready = True
     while not process.draining.is_set():
         pause_s = _POLL_S

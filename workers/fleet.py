@@ -16,7 +16,15 @@ from sender.settings import Settings, load
 from workers import log
 from workers.embedded import embedded_valkey
 from workers.lifeline import drain_signals, take_lifeline
-from workers.places import REDIS_URL, embedded_dir, make_private, make_token_keys, runtime_dir, signer_sockets
+from workers.places import (
+    REDIS_URL,
+    embedded_dir,
+    make_private,
+    make_suppression_key,
+    make_token_keys,
+    runtime_dir,
+    signer_sockets,
+)
 from workers.supervisor import ChildSpec, Patience, Supervisor
 
 _PING_S = 1.5
@@ -31,6 +39,7 @@ async def run_fleet(config: Path | None) -> None:
     writer = log.set_up("supervisor", level=settings.log.level, style=settings.log.format)
     make_private(runtime_dir(settings))
     make_token_keys(settings)
+    make_suppression_key(settings)
     lifeline = take_lifeline()
     async with drain_signals(lifeline=lifeline, last_words=writer.close) as draining, AsyncExitStack() as stack:
         logger: log.Log = structlog.get_logger()

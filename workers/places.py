@@ -10,6 +10,7 @@ from pathlib import Path
 
 from sender.content.token import TokenKeys
 from sender.errors import ConfigError
+from sender.policy.suppression import KEY_OCTETS, Digests
 from sender.settings import Settings
 
 _RUN = Path("/run/penstock")
@@ -17,7 +18,7 @@ REDIS_URL = "PENSTOCK_REDIS_URL"  # the supervisor tells its children where the 
 
 
 def state_dir(settings: Settings) -> Path:
-    """Queue data and token keys."""
+    """Queue data, token keys and the suppression key."""
     if settings.fleet.state_dir:
         return settings.path(settings.fleet.state_dir)
     base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
@@ -50,6 +51,11 @@ def embedded_dir(settings: Settings) -> Path:
     return state_dir(settings) / "valkey"
 
 
+def journal_dir(settings: Settings) -> Path:
+    """The journals of this host's delivery processes."""
+    return state_dir(settings) / "journal"
+
+
 def redis_url(settings: Settings) -> str:
     """The queue's URL: configured, or told by a supervisor, or where an embedded server would listen."""
     return settings.redis.url or os.environ.get(REDIS_URL) or f"unix://{embedded_dir(settings) / 'valkey.sock'}"
@@ -73,26 +79,53 @@ def host_name(settings: Settings) -> str:
 def token_keys(settings: Settings) -> TokenKeys:
     """The keys of return paths and links. All hosts of a fleet need the same file: copy it, or name a shared one."""
     path = token_file(settings)
+    return TokenKeys.parse(_secret(path, named=bool(settings.tokens.key_file)), file=str(path))
+
+
+def make_token_keys(settings: Settings) -> None:
+    """Make the token file where there is none yet and the configuration names none."""
+    if not settings.tokens.key_file:
+        _make_secret(token_file(settings), f"a {secrets.token_hex(32)}\n")
+
+
+def token_file(settings: Settings) -> Path:
+    return settings.path(settings.tokens.key_file) if settings.tokens.key_file else state_dir(settings) / "tokens.key"
+
+
+def suppression_digests(settings: Settings) -> Digests:
+    """The key of suppressions. All hosts of a fleet need the same file: copy it, or name a shared one."""
+    path = suppression_file(settings)
+    return Digests.parse(_secret(path, named=bool(settings.suppression.key_file)), file=str(path))
+
+
+def make_suppression_key(settings: Settings) -> None:
+    """Make the key file where there is none yet and the configuration names none."""
+    if not settings.suppression.key_file:
+        _make_secret(suppression_file(settings), secrets.token_hex(KEY_OCTETS) + "\n")
+
+
+def suppression_file(settings: Settings) -> Path:
+    named = settings.suppression.key_file
+    return settings.path(named) if named else state_dir(settings) / "suppression.key"
+
+
+def _secret(path: Path, *, named: bool) -> str:
+    """What a file of secrets holds; ConfigError where it can't be read, or where others could."""
     try:
         if path.stat().st_mode & 0o077:
             raise ConfigError(str(path), "", "others may read it; chmod 0600")
-        return TokenKeys.parse(path.read_text(encoding="ascii"), file=str(path))
+        return path.read_text(encoding="ascii")
     except OSError as error:
-        remedy = "" if settings.tokens.key_file else "; `penstock run` makes one"
+        remedy = "" if named else "; `penstock run` makes one"
         raise ConfigError(str(path), "", f"can't be read: {error.strerror}{remedy}") from error
     except UnicodeDecodeError:
         raise ConfigError(str(path), "", "not a text of ASCII characters") from None  # the cause quotes the secret
 
 
-def make_token_keys(settings: Settings) -> None:
-    """Make the token file where there is none yet and the configuration names none."""
-    path = token_file(settings)
-    if settings.tokens.key_file or path.exists():
+def _make_secret(path: Path, text: str) -> None:
+    """Write a secret for us alone, where there is none yet."""
+    if path.exists():
         return
     make_private(path.parent)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
-        file.write(f"a {secrets.token_hex(32)}\n")
-
-
-def token_file(settings: Settings) -> Path:
-    return settings.path(settings.tokens.key_file) if settings.tokens.key_file else state_dir(settings) / "tokens.key"
+        file.write(text)

@@ -14,12 +14,15 @@ import structlog
 import trio
 
 from sender.assembly import Surroundings
+from sender.clock import SteadyClock
 from sender.errors import BackendError, ConfigError
 from sender.metrics import Metrics
 from sender.queue import open_queue
 from sender.queue.base import Queue
+from sender.queue.standing import check
 from sender.record import Attempt
 from sender.settings import Settings, load
+from sender.store_watch import StoreWatch
 from workers import http, log
 from workers.lifeline import drain_signals, take_lifeline
 from workers.places import embedded_elsewhere, redis_url
@@ -36,6 +39,7 @@ class Process:
     name: str
     settings: Settings
     queue: Queue
+    clock: Callable[[], float]  # Unix seconds: the one clock for all that is written down, compared or waited for
     metrics: Metrics
     log: log.Log
     draining: trio.Event
@@ -51,8 +55,17 @@ class Process:
             self._last_trouble[text] = now
             self.log.warning("trouble", why=text)
 
+    async def look_at_store(self) -> None:
+        """Tell the operator what is not as it should be with the store; a scheduler goes on looking."""
+        try:
+            await StoreWatch(self.queue, self.metrics, self.trouble).run_once()
+        except BackendError as error:
+            self.trouble(str(error))
+
     def surroundings(self, on_attempt: Callable[[Attempt], None] = lambda attempt: None) -> Surroundings:
-        return Surroundings(clock=time.time, rng=Random(), metrics=self.metrics, on_attempt=on_attempt, on_trouble=self.trouble)
+        return Surroundings(
+            clock=self.clock, rng=Random(), metrics=self.metrics, on_attempt=on_attempt, on_trouble=self.trouble
+        )
 
 
 Role = Callable[[Process], Awaitable[None]]
@@ -71,19 +84,25 @@ async def _run(role: Role, name: str, settings: Settings, port_offset: int) -> N
     lifeline = take_lifeline()
     async with drain_signals(drain_s=settings.fleet.drain_s, lifeline=lifeline, last_words=writer.close) as draining:
         logger: log.Log = structlog.get_logger().bind()
-        async with connected(settings, _STORE_PATIENCE_S) as queue:
+        async with connected(settings, _STORE_PATIENCE_S, fit=True) as queue:
+            clock = SteadyClock(queue.time)
             process = Process(
                 name=name,
                 settings=settings,
                 queue=queue,
+                clock=clock,
                 metrics=Metrics(),
                 log=logger,
                 draining=draining,
             )
-            async with _observed(process, port_offset):
+            await clock.anchor(process.trouble)
+            await process.look_at_store()
+            async with _observed(process, port_offset), trio.open_nursery() as nursery:
+                nursery.start_soon(clock.run, process.trouble)
                 logger.info("started", queue=repr(queue))
                 await role(process)
                 logger.info("ended")
+                nursery.cancel_scope.cancel()
 
 
 @asynccontextmanager
@@ -109,12 +128,15 @@ async def _observed(process: Process, port_offset: int) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def connected(settings: Settings, patience_s: float) -> AsyncIterator[Queue]:
-    """The configured queue; a store that is not there yet is waited for, `patience_s` at most, then BackendError."""
+async def connected(settings: Settings, patience_s: float, *, fit: bool = False) -> AsyncIterator[Queue]:
+    """The configured queue; a store that is not there yet is waited for, `patience_s` at most, then BackendError.
+
+    `fit` is for those that entrust mail to it: ConfigError where a setting of the store could lose some.
+    """
     deadline = trio.current_time() + patience_s
     while True:
         try:
-            queue = await open_queue(redis_url(settings), partitions=settings.redis.partitions)
+            queue = await _open(settings, fit)
         except BackendError as error:
             if trio.current_time() >= deadline:
                 if embedded_elsewhere(settings):
@@ -128,6 +150,18 @@ async def connected(settings: Settings, patience_s: float) -> AsyncIterator[Queu
     finally:
         with trio.move_on_after(2.0, shield=True):
             await queue.aclose()
+
+
+async def _open(settings: Settings, fit: bool) -> Queue:
+    queue = await open_queue(redis_url(settings), partitions=settings.redis.partitions, durable=settings.redis.durable)
+    try:
+        if fit:
+            check(await queue.standing())
+    except BaseException:
+        with trio.move_on_after(2.0, shield=True):
+            await queue.aclose()
+        raise
+    return queue
 
 
 @asynccontextmanager

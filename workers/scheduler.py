@@ -1,58 +1,75 @@
-"""The scheduler process: what is due becomes ready again, what a dead process held comes back, and the depth is measured."""
+"""The scheduler process: what is due becomes ready again, what a dead process held comes back, and the depth is measured.
 
-import time
+Its duties run side by side, each at its own pace: a slow one holds up no other.
+"""
+
 from collections import Counter
+from collections.abc import Awaitable, Callable
 
 import trio
 
+from sender.assembly import recovery
+from sender.controlling import Controller
 from sender.errors import BackendError
 from sender.policy.receivers import Profiles
-from sender.queue.base import OWNER_LIFE_S
+from sender.recovery import Recovery
+from sender.store_watch import StoreWatch
+from sender.watch import Watch
+from workers.places import journal_dir
 from workers.process import Process
+from workers.recovering import recover
 
-_ROUND_S = 0.25
-_DEPTH_EVERY_S = 2.0
-_RECLAIM_EVERY_S = 1.0
 _AT_ONCE = 20_000
-_STEP_S = 2.0  # a wall clock that moved so much beside the monotonic one was set, or the machine slept
 
 
 async def schedule(process: Process) -> None:
     """Keep the queue moving until told to drain."""
-    profiles = Profiles.parse(process.settings.receivers)
-    # Whoever lives says so within this time: before it, silence proves nothing.
-    reclaim_at, measured = trio.current_time() + OWNER_LIFE_S, float("-inf")
-    offset_s = time.time() - trio.current_time()
-    process.ready = True
+    profiles, watch = Profiles.parse(process.settings.receivers), Watch(process.queue)
+    controller = Controller(process.queue, on_trouble=process.trouble)
+    store = StoreWatch(process.queue, process.metrics, process.trouble)
+    journals = recovery(process.settings, process.queue, journal_dir(process.settings), process.surroundings())
+    async with trio.open_nursery() as duties:
+        # seconds from the end of one round to the next
+        duties.start_soon(_repeat, process, 0.25, lambda: _promote(process))
+        duties.start_soon(_repeat, process, 1.0, lambda: _keep_owners(process, watch, journals))
+        duties.start_soon(_repeat, process, 1.0, lambda: _control(process, controller))
+        duties.start_soon(_repeat, process, 2.0, lambda: _measure(process, profiles))
+        duties.start_soon(_repeat, process, 2.0, store.run_once)
+        process.ready = True
+
+
+async def _repeat(process: Process, pause_s: float, duty: Callable[[], Awaitable[None]]) -> None:
+    """Do it again and again until told to drain; while the store is away, too."""
     while not process.draining.is_set():
-        now = trio.current_time()
-        if abs(time.time() - now - offset_s) > _STEP_S:
-            offset_s = time.time() - now
-            reclaim_at = now + OWNER_LIFE_S  # the wall clock was set: heartbeats of before it look old, or too young
         try:
-            await process.queue.promote(time.time(), _AT_ONCE)
-            if now >= reclaim_at:
-                reclaim_at = now + _RECLAIM_EVERY_S
-                await _reclaim(process)
-            if now - measured >= _DEPTH_EVERY_S:
-                measured = now
-                await _measure(process, profiles)
+            await duty()
         except BackendError as error:
             process.trouble(str(error))
-            # Nobody could say that he lives while the store was away: taken for dead, he would have his mail sent twice.
-            reclaim_at = trio.current_time() + OWNER_LIFE_S
-        with trio.move_on_after(_ROUND_S):
+        with trio.move_on_after(pause_s):
             await process.draining.wait()
 
 
-async def _reclaim(process: Process) -> None:
-    count = await process.queue.reclaim(time.time())
+async def _promote(process: Process) -> None:
+    await process.queue.promote(process.clock(), _AT_ONCE)
+
+
+async def _keep_owners(process: Process, watch: Watch, journals: Recovery) -> None:
+    """Who is dead is fenced, then what he knew is settled, then the rest goes back: in this order, one after the other."""
+    for owner in await watch.look():
+        process.log.warning("fenced", owner=owner, why="it has not beaten for too long")
+    await recover(process, journals)
+    count = await process.queue.reclaim(process.clock())
     if count:
         process.log.warning("reclaimed", envelopes=count, why="their owner is gone")
 
 
+async def _control(process: Process, controller: Controller) -> None:
+    while await controller.run_once(process.clock()) and not process.draining.is_set():
+        pass  # millions may have to end: each round a bounded part of them
+
+
 async def _measure(process: Process, profiles: Profiles) -> None:
-    depth = await process.queue.depth(time.time())
+    depth = await process.queue.depth(process.clock())
     ready: Counter[tuple[str, str]] = Counter()
     for route, envelopes in depth.ready.items():
         ready[route.pool, profiles.label(route.receiver)] += envelopes

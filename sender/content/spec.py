@@ -17,8 +17,9 @@ import msgspec
 
 from sender.content.address import parse_address, parse_domain, parse_mailbox
 from sender.content.headers import NAME_MAX
+from sender.content.times import DayWindow, Moment, time_mistakes
 from sender.errors import ConfigError, ConfigErrors, ContentError
-from sender.schema import Seconds, convert
+from sender.schema import Rate, Seconds, convert, rate_text
 
 HEADERS_MAX = 50
 ATTACHMENTS_MAX = 100
@@ -93,6 +94,16 @@ class CampaignSpec(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "
     template: TemplateMode = TemplateMode.AUTO
     raw_b64: Annotated[str, msgspec.Meta(max_length=60_000_000)] = ""  # a ready-made RFC 5322 message
     give_up: Seconds | None = None  # age at which retries end, if not the configured one
+    start: Moment | None = None  # nothing is sent before
+    deadline: Moment | None = None  # who has not been sent to by then ends as EXPIRED
+    windows: tuple[DayWindow, ...] = ()  # nothing is sent outside of them
+    time_zone: str = "UTC"  # of the windows, as the IANA database names it
+    rate: Rate | None = None  # at most so many envelopes, over all sources
+
+    @property
+    def scheduled(self) -> bool:
+        """Whether it may have to wait for more than its turn."""
+        return any((self.start, self.deadline, self.windows, self.rate))
 
     @property
     def signing_domain(self) -> str:
@@ -128,10 +139,19 @@ def dump(spec: CampaignSpec) -> bytes:
     shown = {
         name: value for name, value in document.items() if name == "v" or value not in ("", (), {}, None, _DEFAULTS.get(name))
     }
-    return msgspec.json.encode(shown, order="sorted", enc_hook=float)
+    return msgspec.json.encode(shown, order="sorted", enc_hook=_plain)
 
 
-_DEFAULTS = {"pool": "main", "priority": 5, "template": TemplateMode.AUTO}
+def _plain(value: object) -> str | float:
+    """What `schema` reads as one of its own types, in a form it reads."""
+    if isinstance(value, Rate):
+        return rate_text(value)
+    if isinstance(value, Seconds):
+        return float(value)
+    raise NotImplementedError(f"no wire form of {type(value)}")
+
+
+_DEFAULTS = {"pool": "main", "priority": 5, "template": TemplateMode.AUTO, "time_zone": "UTC"}
 
 
 def check_campaign_id(campaign: str) -> None:
@@ -153,6 +173,7 @@ def _mistakes(spec: CampaignSpec) -> Iterator[tuple[str, str]]:
     yield from _body_mistakes(spec)
     yield from _header_mistakes(spec)
     yield from _attachment_mistakes(spec)
+    yield from time_mistakes(spec.start, spec.deadline, spec.windows, spec.time_zone)
 
 
 def _tried(key: str, read: Any) -> Iterator[tuple[str, str]]:

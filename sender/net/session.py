@@ -6,6 +6,9 @@
 2. One turn of the conversation: write what the machine has to say, read what comes back.
 3. Report every transaction that has ended. Again, until nothing more is offered and nothing is open.
 
+Before an end of data goes out the caller is asked whether it still may (`intend`). Where it may not, nothing of it is written
+and the session ends, once what had its end of data out is answered.
+
 Trouble is a value: a session that failed is `closed`, says why in `failure`, and has reported every transaction it took,
 exactly once. A session whose task was cancelled in the middle is closed too: nobody could tell which reply comes next.
 """
@@ -77,6 +80,7 @@ class Session:
         self.failure: Failure | None = None
         self._conversation, self._hosts = conversation, hosts
         self._open: dict[int, float] = {}  # what was taken and not reported, by identity: when
+        self._withheld = False  # an end of data was not let out: what has none out by now was never sent
 
     def __repr__(self) -> str:
         stream = self._conversation.stream
@@ -129,21 +133,23 @@ class Session:
         self,
         take: Callable[[], Transaction | None],
         done: Callable[[Result], None],
-        intend: Callable[[Sequence[Transaction]], None] | None = None,
+        intend: Callable[[Sequence[Transaction]], bool] = lambda ending: True,
     ) -> None:
         """Send what `take` yields until it yields None and nothing is open; `done` is told each result, in order.
 
-        `intend` is told the transactions whose end of data goes out next: from then on they may be delivered. None of the
-        three may block. Never raises for what the network or the receiver does; cancelled, it reports what was open and
-        closes. `take` is asked again after a None as long as something is open.
+        `intend` is asked about the transactions whose end of data goes out next, all of them together: True, and from then
+        on they may be delivered; False, and none of it is written, the session ends and they are reported as `withheld`.
+        None of the three may block. Never raises for what the network or the receiver does; cancelled, it reports what was
+        open and closes. `take` is asked again after a None as long as something is open.
         """
         conversation = self._conversation
         try:
             with conversation.timed():
                 while not self.closed and self._take(take, done):
-                    if intend is not None and not conversation.unsent and (ending := conversation.machine.ending):
-                        intend(ending)
-                    self._report(await conversation.turn(), done)
+                    if not conversation.unsent and (ending := conversation.machine.ending) and not intend(ending):
+                        await self._withhold(done)
+                    else:
+                        self._report(await conversation.turn(), done)
             if conversation.unsent and not self.closed:  # what follows would be taken for the rest of the content
                 self._end(Step.DOT, "answered before all was sent", kind=TransportKind.CLOSED)
             await trio.lowlevel.checkpoint()
@@ -184,6 +190,14 @@ class Session:
                 self._finish(ruled_out, done)
         return bool(self._open)
 
+    async def _withhold(self, done: Callable[[Result], None]) -> None:
+        """Let nothing more out; read the replies to what is out already, and close."""
+        self._withheld, machine = True, self._conversation.machine
+        machine.withhold()
+        while machine.answerable and not self.closed:
+            self._report(await self._conversation.turn(), done)
+        self._conversation.stream.close()
+
     def _report(self, events: list[Event], done: Callable[[Result], None]) -> None:
         for event in events:
             match event:
@@ -201,13 +215,14 @@ class Session:
 
     def _drop(self, done: Callable[[Result], None]) -> None:
         """Close, and report what was open as lost."""
-        why = str(self.failure) if self.failure else "cancelled"
+        why = str(self.failure) if self.failure else "held back" if self._withheld else "cancelled"
         self._conversation.stream.close()
         now = trio.current_time()
         for result in self._conversation.machine.lost(why, unsent=self._conversation.unsent):
             began = self._open.pop(id(result.transaction))
             self.messages += 1
-            done(_timed(result, now - began))
+            withheld = self._withheld and result.reply is None and not result.in_doubt
+            done(_timed(result, now - began, withheld=withheld))
 
     def _end(self, step: Step, error: str, *, reply: Reply | None = None, kind: TransportKind | None = None) -> None:
         self.failure = Failure(step=step, reply=reply, error=error, kind=kind, host=self.peer.host, address=self.peer.address)
@@ -219,7 +234,7 @@ def _unsendable(transaction: Transaction, error: LocalProtocolError) -> Result:
     return Result(transaction=transaction, step=Step.MAIL, reply=reply, error=str(error))
 
 
-def _timed(result: Result, seconds: float) -> Result:
+def _timed(result: Result, seconds: float, *, withheld: bool = False) -> Result:
     """The result with its time: spelled out, because `dataclasses.replace` takes 3 µs of every message."""
     return Result(
         transaction=result.transaction,
@@ -228,4 +243,5 @@ def _timed(result: Result, seconds: float) -> Result:
         error=result.error,
         in_doubt=result.in_doubt,
         seconds=seconds,
+        withheld=withheld,
     )

@@ -1,6 +1,7 @@
 """When an envelope is tried again, or how it ends: a curve of waits, a give-up age, a bound on doubts.
 
-The age counts from when the envelope was queued, over all attempts, UNSENT ones included: nothing waits for ever.
+The age counts from when a try first came to anything, if only to UNSENT: what waits for its turn does not grow old, and what
+had a turn does not wait for ever. A campaign's deadline ends what the age would not.
 """
 
 from collections.abc import Callable
@@ -19,16 +20,23 @@ class RetryCurve:
     steps_s: tuple[float, ...]
     jitter: float = 0.2  # of a wait, to either side, so that what failed together does not come back together
     give_up_s: float = 345_600.0  # 4 days: RFC 5321 section 4.5.4.1 asks for 4 to 5
-    in_doubt_tries: int = 2
+    in_doubt_tries: int = 2  # so many attempts may end in doubt, and so many copies may exist: then it is parked
     scale: float = 1.0  # multiplies every wait but not the give-up age
+    not_after: float = float("inf")  # Unix seconds: the campaign's deadline, whatever the age
 
     def __post_init__(self) -> None:
         if not self.steps_s or min(self.steps_s) <= 0 or not 0 <= self.jitter < 1:
             raise ValueError(f"not a curve: steps {self.steps_s}, jitter {self.jitter}")
+        if self.in_doubt_tries < 1:
+            raise ValueError(f"not a bound on doubts: {self.in_doubt_tries}; an attempt may always end in doubt")
 
     def wait_s(self, attempts: int) -> float:
         """The wait after so many attempts (1 or more), without jitter."""
         return self.scale * self.steps_s[min(attempts, len(self.steps_s)) - 1]
+
+    def ends_at(self, tried_at: float) -> float:
+        """When an envelope whose first try was then is given up, Unix seconds."""
+        return min(tried_at + self.give_up_s, self.not_after)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +46,7 @@ class Later:
     due: float
     attempts: int
     doubts: int
+    tried_at: float
 
     def __repr__(self) -> str:
         return f"<Later {self.due:.0f} attempts={self.attempts} doubts={self.doubts}>"
@@ -78,8 +87,9 @@ def decide(curve: RetryCurve, envelope: Envelope, outcome: Outcome, now: float, 
 
 def _deferred(curve: RetryCurve, envelope: Envelope, outcome: Outcome, now: float, rng: Callable[[], float]) -> Decision:
     attempts, doubts = envelope.attempts + 1, envelope.doubts + outcome.in_doubt
-    deadline = envelope.queued_at + curve.give_up_s
-    if doubts > curve.in_doubt_tries:
+    tried_at = envelope.tried_at or now
+    deadline = curve.ends_at(tried_at)
+    if doubts >= curve.in_doubt_tries:
         return _UNKNOWN
     if now >= deadline:
         return _too_old(doubts)
@@ -87,15 +97,17 @@ def _deferred(curve: RetryCurve, envelope: Envelope, outcome: Outcome, now: floa
         wait_s = curve.scale * outcome.retry_s * (1 + curve.jitter * rng())  # a named delay is a floor: jitter only adds
     else:
         wait_s = curve.wait_s(attempts) * (1 + curve.jitter * (2 * rng() - 1))
-    return Later(due=min(now + wait_s, deadline), attempts=attempts, doubts=doubts)  # the last try is at the deadline itself
+    due = min(now + wait_s, deadline)  # the last try is at the deadline itself
+    return Later(due=due, attempts=attempts, doubts=doubts, tried_at=tried_at)
 
 
 def _unsent(curve: RetryCurve, envelope: Envelope, outcome: Outcome, now: float) -> Decision:
     """Back after a moment: it costs no attempt, so nothing else would end a round of refusals."""
-    if now >= envelope.queued_at + curve.give_up_s:
+    tried_at = envelope.tried_at or now
+    if now >= curve.ends_at(tried_at):
         return _too_old(envelope.doubts)
     wait_s = curve.scale * (outcome.retry_s or UNSENT_S)
-    return Later(due=now + wait_s, attempts=envelope.attempts, doubts=envelope.doubts)
+    return Later(due=now + wait_s, attempts=envelope.attempts, doubts=envelope.doubts, tried_at=tried_at)
 
 
 def _too_old(doubts: int) -> Final:

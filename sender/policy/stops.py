@@ -4,6 +4,7 @@ A receiver that says "your DKIM domain" does not mean the IP: sending on from an
 envelopes concerned wait until the stop ends; they were not tried, so it costs them nothing.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sender.model import Action, Category, Outcome, Scope, Verdict
@@ -51,6 +52,14 @@ class Stops:
             self._stops.get((receiver, Action.PAUSE_CAMPAIGN, campaign)),
         )
         return max((stop for stop in found if stop is not None and stop.until > now), key=lambda stop: stop.until, default=None)
+
+    def by_receiver(self, now: float) -> Mapping[str, Stop]:
+        """What is stopped at each receiver now, whatever it is; the longest of several."""
+        found: dict[str, Stop] = {}
+        for (receiver, _, _), stop in self._stops.items():
+            if stop.until > now and (receiver not in found or stop.until > found[receiver].until):
+                found[receiver] = stop
+        return found
 
     def outcome(self, stop: Stop, now: float) -> Outcome:
         """What a stop means for an envelope that would have gone: it was not tried, and waits."""

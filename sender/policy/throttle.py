@@ -36,6 +36,8 @@ class Throttle:
     rng: Callable[[], float]  # numbers in [0, 1)
     scale: float = 1.0  # multiplies every pause and every return to full speed
     pause: Pause | None = None
+    slowed: Pause | None = None  # what slowed the pace last
+    shrunk: Pause | None = None  # and what closed the window last, each with the time by which it is as before
     pauses: int = 0  # in a row, with nothing delivered in between
     capped: int | None = None  # messages per connection, as a reply told us
     capped_until: float = 0.0
@@ -96,9 +98,12 @@ class Throttle:
             self._pause(outcome, outcome.pause_s or _STOP_S, now, reason)
         elif action is Action.HALVE:
             self.window.troubled(now)
-            self.pace.slow(now, self.scale * (outcome.pause_s or 0.0), self.scale * RETURN_S)
+            hold_s = self.scale * (outcome.pause_s or 0.0)
+            self.pace.slow(now, hold_s, self.scale * RETURN_S)
+            self.slowed = _because(outcome, now + hold_s + self.scale * RETURN_S, reason)
         elif action is Action.ONE_CONNECTION:
             self.window.limited(now, self.scale * (outcome.pause_s or RETURN_S))
+            self.shrunk = _because(outcome, now + self.scale * (outcome.pause_s or RETURN_S), reason)
             self.pace.hold_connections(now + self.scale * _LIMITED_S * (1 + self.rng()))
         elif action is Action.MESSAGES_PER_CONNECTION:
             self.capped, self.capped_until = outcome.limit, now + self.scale * (outcome.pause_s or _STOP_S)
@@ -110,7 +115,11 @@ class Throttle:
         grown_s = min(pause_s * _GROWTH ** min(self.pauses - 1, 20), max(pause_s, outcome.pause_max_s or pause_s))
         until = now + self.scale * grown_s * (1 + _SPREAD * self.rng())
         if self.pause is None or until > self.pause.until:
-            self.pause = Pause(until=until, rule=outcome.rule, category=outcome.category, reason=reason)
+            self.pause = _because(outcome, until, reason)
 
     def __repr__(self) -> str:
         return f"<Throttle {self.window!r} {self.pace!r} {self.pause!r}>"
+
+
+def _because(outcome: Outcome, until: float, reason: str) -> Pause:
+    return Pause(until=until, rule=outcome.rule, category=outcome.category, reason=reason)

@@ -43,7 +43,8 @@ _NAMED_CLOCK = re.compile(r"(?:again|retry|wait|for)\s+(?:in|after|for)?\s*(\d{1
 _BRAKES = frozenset({Action.PAUSE, Action.ONE_CONNECTION, Action.STOP_SOURCE})
 _UNTRIED_STEPS = frozenset({Step.CONNECT, Step.GREETING, Step.EHLO, Step.STARTTLS, Step.TLS, Step.MAIL})
 
-_IN_DOUBT = Outcome(verdict=Verdict.DEFERRED, scope=Scope.SESSION, category=Category.NETWORK, rule="in-doubt", in_doubt=True)
+IN_DOUBT = Outcome(verdict=Verdict.DEFERRED, scope=Scope.SESSION, category=Category.NETWORK, rule="in-doubt", in_doubt=True)
+_WITHHELD = Outcome(verdict=Verdict.UNSENT, scope=Scope.SESSION, category=Category.SYSTEM, rule="withheld")
 _LOST_BEGUN = Outcome(verdict=Verdict.DEFERRED, scope=Scope.SESSION, category=Category.NETWORK, rule="lost")
 _LOST_UNTRIED = Outcome(
     verdict=Verdict.UNSENT, scope=Scope.SESSION, category=Category.NETWORK, rule="lost-untried", retry_s=_LOST_S
@@ -86,12 +87,15 @@ def _read(rule: Rule | None, text: str, step: Step, code: int) -> Outcome:
 def judge_result(profile: Profile, result: Result) -> Outcome:
     """What became of a transaction, reply or not.
 
-    Without a reply: in doubt once the end of data was out; an attempt once MAIL had been answered; untried before that.
+    Without a reply: in doubt once the end of data was out; an attempt once MAIL had been answered; untried before that, or
+    where we ourselves stopped short of the end of data.
     """
     if result.reply is not None:
         return judge(profile, result.step, result.reply)
     if result.in_doubt:
-        return _IN_DOUBT
+        return IN_DOUBT
+    if result.withheld:
+        return _WITHHELD
     return _LOST_UNTRIED if result.step in _UNTRIED_STEPS else _LOST_BEGUN
 
 

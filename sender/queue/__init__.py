@@ -12,29 +12,27 @@ from sender.errors import ConfigError
 from sender.queue.base import Queue
 from sender.queue.memory import MemoryQueue
 from sender.queue.redis import open_redis
+from sender.settings.store_url import SCHEMES
 
 
-async def _open_memory(url: str, partitions: int) -> Queue:
+async def _open_memory(url: str, partitions: int, durable: bool) -> Queue:
     await trio.lowlevel.checkpoint()
     return MemoryQueue()
 
 
-BACKENDS: Mapping[str, Callable[[str, int], Awaitable[Queue]]] = {
+BACKENDS: Mapping[str, Callable[[str, int, bool], Awaitable[Queue]]] = {
     "memory": _open_memory,
-    "redis": open_redis,
-    "rediss": open_redis,
-    "unix": open_redis,
-    "valkey": open_redis,
-    "valkeys": open_redis,
+    **dict.fromkeys(SCHEMES, open_redis),
 }
 
 
-async def open_queue(url: str, *, partitions: int = 16) -> Queue:
-    """Open the queue a URL names: "memory:", "redis://host:port/0", "unix:///path", "valkey://…".
+async def open_queue(url: str, *, partitions: int = 16, durable: bool = False) -> Queue:
+    """Open the queue a URL names: "memory:", or one of the forms in sender/settings/store_url.py.
 
-    Raises ConfigError for a URL that is none or a store laid out otherwise, BackendError where it can't be reached.
+    A `durable` one confirms a submission only when no crash and no failover of the store can take it back. Raises ConfigError
+    for a URL that is none, a store laid out otherwise or one that can't be durable, BackendError where it can't be reached.
     """
     scheme = urlsplit(url).scheme
     if scheme not in BACKENDS:
         raise ConfigError("redis", "url", f"{scheme!r} is no queue backend; allowed are {', '.join(BACKENDS)}")
-    return await BACKENDS[scheme](url, partitions)
+    return await BACKENDS[scheme](url, partitions, durable)

@@ -7,7 +7,10 @@ The way of a recipient through a queue, in steps:
    `expand`: exactly once, whatever dies in between.
 3. A lane `lease`s packs of its route; what becomes of each envelope comes back in a `Settlement`: a final state, or a pack
    for later. Settling twice changes nothing.
-4. A scheduler calls `promote` (what is due becomes ready) and `reclaim` (what a dead owner held becomes ready).
+4. A scheduler calls `promote` (what is due becomes ready) and `reclaim` (what a fenced owner held becomes ready).
+
+Beside the way stand who may settle (`owners`), what holds a campaign back (`control`), what was never answered (`doubts`),
+who gets no mail (`suppressions`), how to find one envelope (`finding`) and how the store is (`standing`).
 
 Rules that every backend keeps, and that one contract suite tests on all of them: no method takes one item; time is an
 argument, in Unix seconds; each state change is atomic and may be repeated; an envelope is in exactly one place.
@@ -18,9 +21,14 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from sender.model import Envelope, LaneId, Route, State
+from sender.queue.control import Controls
+from sender.queue.doubts import Doubts, Parked
+from sender.queue.finding import Finds
+from sender.queue.owners import Owners
+from sender.queue.standing import Standings
+from sender.queue.suppressions import Suppression, Suppressions
 
 BATCH_ROWS = 1000  # a rows batch holds at most this many; ordinal = batch * BATCH_ROWS + place in the batch
-OWNER_LIFE_S = 15.0  # an owner whose last heartbeat is older than this lives no more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +88,7 @@ class Chunk:
     batches: tuple[RowBatch, ...]
     packs: tuple[RoutedPack, ...]
     states: Mapping[State, int] = field(default_factory=dict)  # recipients that ended here: invalid, suppressed
+    ended: tuple[tuple[int, State], ...] = ()  # which ones: ordinal, state
     drop: tuple[str, ...] = ()  # repeated entries to drop along with these
     events: tuple[bytes, ...] = ()
 
@@ -113,6 +122,14 @@ class Lease:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HeldLease:
+    """A lease as the store holds it: which of its positions are not settled."""
+
+    lease: Lease
+    open: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Again:
     """An envelope that goes back: ready from `due` on, with the counts it carries now. `due` 0 means at once."""
 
@@ -132,6 +149,9 @@ class Settlement:
     final: tuple[tuple[int, State], ...] = ()  # position, state
     again: tuple[Again, ...] = ()
     events: tuple[bytes, ...] = ()
+    ordinals: tuple[int, ...] = ()  # of `final`, in step with it: how their end is found again; () where not known
+    parked: tuple[Parked, ...] = ()  # of those that are final as UNKNOWN: what an operator may send again
+    refused: tuple[Suppression, ...] = ()  # recipients that do not exist: suppressed before anything is settled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +164,7 @@ class CampaignStatus:
     complete: bool  # the end of recipients was read and everything before it expanded
     final: Mapping[tuple[str, State], int]  # (receiver, state); the receiver is "-" where none was found
     deferrals: Mapping[str, int]  # by receiver: attempts that ended in "later"
+    parked: int = 0  # of the UNKNOWN ones: those that an operator may still send again
 
     @property
     def finished(self) -> int:
@@ -166,7 +187,7 @@ class Depth:
     refused: int  # entries in the dead-letter stream
 
 
-class Queue(Protocol):
+class Queue(Owners, Controls, Doubts, Suppressions, Finds, Standings, Protocol):
     """A queue backend. Every method may block, is a checkpoint, and raises BackendError with nothing half-written."""
 
     async def announce(self, campaign: str, spec: bytes) -> None:
@@ -184,8 +205,12 @@ class Queue(Protocol):
     async def announcements(self, limit: int) -> Sequence[Announcement]:
         """The oldest campaigns waiting to be checked."""
 
-    async def accept(self, announcement: Announcement, spec: bytes, now: float) -> None:
-        """Store the checked campaign under its id, open it for expansion and drop the entry. The first one wins."""
+    async def accept(self, announcement: Announcement, spec: bytes, now: float, *, scheduled: bool = False) -> None:
+        """Store the checked campaign under its id, open it for expansion and drop the entry. The first one wins.
+
+        A `scheduled` one (start, windows, deadline or rate) is on the list of `schedules`, and is held for ever from before
+        the first of its envelopes can be leased, until a scheduler has read that list.
+        """
 
     async def refuse(self, refusals: Sequence[Refusal], now: float) -> None:
         """Move unusable inbox entries to the dead-letter stream."""
@@ -215,17 +240,18 @@ class Queue(Protocol):
     async def lease(self, requests: Sequence[LeaseRequest], now: float) -> Sequence[Lease]:
         """Lease packs by priority, then fair share among campaigns; a request may get none, one or several leases.
 
-        A lane whose claim a live owner holds gets none: see `heartbeat`.
+        A lane that another owner has claimed gets none; the first lease claims it, under a new epoch.
         """
 
-    async def settle(self, settlements: Sequence[Settlement], now: float) -> None:
-        """Record what became of leased envelopes; positions settled before are left as they are."""
+    async def settle(self, settlements: Sequence[Settlement], now: float) -> int:
+        """Record what became of leased envelopes; positions settled before are left as they are.
 
-    async def heartbeat(self, owner: str, now: float) -> Sequence[str]:
-        """Say that `owner` lives; returns all owners alive, sorted."""
+        Gives how many positions belonged to leases that are gone: told again after an answer was lost, or too late because
+        the lease has passed on.
+        """
 
-    async def resign(self, owner: str) -> None:
-        """The owner ends in order: its lane claims are free at once."""
+    async def held(self, owner: str) -> Sequence[HeldLease]:
+        """What an owner has leased and not settled."""
 
     async def unclaim(self, owner: str, lanes: Sequence[LaneId], routes: Sequence[Route]) -> None:
         """The owner lets go of these lanes (each with its route, in step): another may claim them at once."""
@@ -234,10 +260,14 @@ class Queue(Protocol):
         """Make due envelopes ready; returns how many."""
 
     async def reclaim(self, now: float) -> int:
-        """Give back what owners that live no more had leased and not settled; returns how many envelopes.
+        """Give back what owners that are no members, or are fenced, had leased and not settled; returns how many envelopes.
 
-        It also drops the content of finished campaigns; their ids stay known.
+        It also frees their claims, forgets the fenced ones then, and drops the content of finished campaigns, whose ids
+        stay known.
         """
+
+    async def time(self) -> float:
+        """What time the store has, Unix seconds: one clock for a whole fleet."""
 
     async def campaigns(self) -> Sequence[str]:
         """All campaigns the queue knows, newest first."""

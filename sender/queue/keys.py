@@ -1,7 +1,8 @@
 """Where everything is kept in Redis: the names of all keys, and which partition a route belongs to.
 
 Each key has one hash tag, and all keys of one tag live on one node of a Redis Cluster: `{inbox}` for what everybody
-shares, `{fleet}` for heartbeats, a campaign's own id for its inbox, `{pNN}` for a partition. No script touches two tags.
+shares, `{fleet}` for owners, `{suppress}` for suppressions, a campaign's own id for its inbox, `{pNN}` for a partition. No
+script touches two tags.
 """
 
 from dataclasses import dataclass
@@ -17,8 +18,24 @@ KNOWN = "penstock:{inbox}:known"
 OPEN = "penstock:{inbox}:open"
 ENDED = "penstock:{inbox}:ended"  # zset: campaign without more to expand -> when to look whether it is finished
 FINISHED = "penstock:{inbox}:finished"  # zset: campaign -> when its last recipient was seen to be final
+SCHEDULED = "penstock:{inbox}:scheduled"  # set: unfinished campaigns with start, windows, deadline or rate
+CONTROL = "penstock:{inbox}:control"  # hash: see lua/control.lua
 LAYOUT = "penstock:{inbox}:layout"
-OWNERS = "penstock:{fleet}:owners"
+MEMBERS = "penstock:{fleet}:members"
+FENCED = "penstock:{fleet}:fenced"
+REPORTERS = "penstock:{fleet}:reporters"  # owners that say what their lanes do
+SUPPRESSED = "penstock:{suppress}:all"  # hash: see lua/suppress.lua
+SUPPRESSED_OF = "penstock:{suppress}:list:"  # and a list's name: the same for that list
+SUPPRESSION_LISTS = "penstock:{suppress}:lists"
+SUPPRESSION_EXPIRY = "penstock:{suppress}:expiring"
+SUPPRESSION_NEWS = "penstock:{suppress}:news"
+SUPPRESSION_TOLD = "penstock:{suppress}:told"
+SUPPRESSION_MARK = "penstock:{suppress}:mark"  # string: under which key its digests are made
+
+
+def lanes(owner: str) -> str:
+    """What an owner's lanes do."""
+    return f"penstock:{{fleet}}:lanes:{owner}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +69,15 @@ class CampaignKeys:
         return f"penstock:{{{self.campaign}}}:staged"
 
     @property
+    def rate(self) -> str:
+        return f"penstock:{{{self.campaign}}}:rate"
+
+    def fates(self, segment: int) -> str:
+        return f"penstock:{{{self.campaign}}}:fates:{segment}"
+
+    @property
     def all(self) -> tuple[str, ...]:
-        return (self.spec, self.rows, self.seen, self.done, self.progress, self.staged)
+        return (self.spec, self.rows, self.seen, self.done, self.progress, self.staged, self.rate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +95,15 @@ class Partition:
 
     def count(self, campaign: str) -> str:
         return f"{self.prefix}count:{campaign}"
+
+    def of(self, campaign: str) -> tuple[str, ...]:
+        """The keys that forget.lua declares: all that can be left of a campaign of which nothing waits."""
+        own = tuple(self.key(f"{name}:{campaign}") for name in ("count", "where", "later", "aside"))
+        return (*own, *map(self.key, ("holds", "budget", "asides", "due")))
+
+    def doubts(self, campaign: str) -> tuple[str, str, str, str]:
+        """The keys that scripts about parked envelopes declare."""
+        return self.key(f"doubts:{campaign}"), self.key("doubted"), self.key("waiting"), self.count(campaign)
 
 
 class Layout:

@@ -23,7 +23,8 @@ class Return:
 
     @property
     def pack(self) -> bytes:
-        return encode([again.envelope for again in self.again])
+        # By ordinal, whatever their dues: the header's first one is then the smallest, and a pack is found by it.
+        return encode(sorted((again.envelope for again in self.again), key=lambda envelope: envelope.ordinal))
 
 
 def group(again: Sequence[Again], positions: Iterable[int] | None = None) -> list[Return]:

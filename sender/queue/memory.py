@@ -7,11 +7,16 @@ backend: `memory_inbox`, `memory_delivery`, `memory_upkeep`, `memory_views`.
 
 import trio
 
+from sender.queue.memory_control import MemoryControl
 from sender.queue.memory_delivery import MemoryDelivery
+from sender.queue.memory_doubts import MemoryDoubts
+from sender.queue.memory_finding import MemoryFinding
 from sender.queue.memory_inbox import MemoryInbox
+from sender.queue.memory_owners import MemoryOwners
+from sender.queue.memory_standing import MemoryStanding
 
 
-class MemoryQueue(MemoryInbox, MemoryDelivery):
+class MemoryQueue(MemoryInbox, MemoryControl, MemoryDelivery, MemoryDoubts, MemoryFinding, MemoryOwners, MemoryStanding):
     """See `sender.queue.base.Queue`."""
 
     async def aclose(self) -> None:

@@ -7,6 +7,8 @@ import trio
 
 from sender.queue import inbox
 from sender.queue.base import Announcement, Chunk, Inflow, Refusal, RowBatch
+from sender.queue.control import FOR_EVER, Hold
+from sender.queue.fates import NUMBERS
 from sender.queue.memory_part import MemoryCampaign, MemoryPart
 
 
@@ -40,12 +42,14 @@ class MemoryInbox(MemoryPart):
         await trio.lowlevel.checkpoint()
         return list(itertools.islice(self._announced.values(), limit))
 
-    async def accept(self, announcement: Announcement, spec: bytes, now: float) -> None:
+    async def accept(self, announcement: Announcement, spec: bytes, now: float, *, scheduled: bool = False) -> None:
         await trio.lowlevel.checkpoint()
         self._announced.pop(announcement.entry, None)
         campaign = self._campaign(announcement.campaign)
         if not campaign.known:
-            campaign.known, campaign.spec, campaign.open = True, spec, True
+            campaign.known, campaign.spec, campaign.open, campaign.scheduled = True, spec, True, scheduled
+            if scheduled:
+                self._holds.setdefault(announcement.campaign, Hold(campaign=announcement.campaign, start=-FOR_EVER, end=FOR_EVER))
             self._accepted.append(announcement.campaign)
             if announcement.row:
                 entry = self._entry()
@@ -98,6 +102,8 @@ class MemoryInbox(MemoryPart):
         for state, count in chunk.states.items():
             campaign.final["-", state] += count
             campaign.accepted += count
+        for ordinal, state in chunk.ended:
+            campaign.fates[ordinal] = NUMBERS[state]
         self._tell(chunk.events)
         return True
 

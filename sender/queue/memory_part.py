@@ -2,13 +2,18 @@
 
 import itertools
 from collections import Counter, deque
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 from sender.model import LaneId, Route, State
 from sender.queue import inbox
-from sender.queue.base import OWNER_LIFE_S, Announcement, Chunk, Lease, Refusal, RowBatch
+from sender.queue.base import Announcement, Chunk, Lease, Refusal, RowBatch
+from sender.queue.control import FOR_EVER, Control, Hold
+from sender.queue.doubts import Doubt
 from sender.queue.fairshare import ReadyWork
+from sender.queue.fates import Fates
+from sender.queue.finding import LaneReport
+from sender.queue.pack import decode
 from sender.queue.walk import Walk
 
 _DEAD_KEPT = 10_000
@@ -28,10 +33,12 @@ class MemoryCampaign:
     chunk: int = 0
     last: Chunk | None = None
     open: bool = False
+    scheduled: bool = False
     priority: int = 0
     accepted: int = 0
     final: Counter[tuple[str, State]] = field(default_factory=Counter)
     deferrals: Counter[str] = field(default_factory=Counter)
+    fates: Fates = field(default_factory=Fates)
 
     @property
     def complete(self) -> bool:
@@ -49,6 +56,10 @@ class HeldLease:
     pack: bytes  # what was granted, as it was: the leased envelopes belong to whoever leased them
     open: set[int]  # positions not settled
 
+    def granted(self) -> Lease:
+        """The lease as it was given, whatever its owner has made of the envelopes since."""
+        return replace(self.lease, envelopes=tuple(decode(self.pack)))
+
 
 class MemoryPart:
     """The state, and the few steps that several parts take."""
@@ -63,7 +74,14 @@ class MemoryPart:
         self._later: list[tuple[float, Route, str, bytes]] = []
         self._leases: dict[str, HeldLease] = {}
         self._claims: dict[LaneId, str] = {}  # lane to owner
-        self._beats: dict[str, float] = {}
+        self._beats: dict[str, int] = {}  # members
+        self._fenced: set[str] = set()
+        self._controls: dict[str, Control] = {}
+        self._holds: dict[str, Hold] = {}
+        self._budgets: dict[str, int] = {}  # of campaigns with a limited rate: envelopes they may still lease
+        self._tokens: dict[str, tuple[float, float]] = {}  # and their buckets: tokens, when they were counted
+        self._parked: dict[str, dict[int, Doubt]] = {}  # by campaign and ordinal
+        self._reports: dict[str, tuple[LaneReport, ...]] = {}  # by owner
         self._dead: deque[Refusal] = deque(maxlen=_DEAD_KEPT)
         self._events: deque[tuple[int, bytes]] = deque(maxlen=_EVENTS_KEPT)
 
@@ -73,11 +91,24 @@ class MemoryPart:
     def _entry(self) -> str:
         return str(next(self._numbers))
 
-    def _lives(self, owner: str, now: float) -> bool:
-        return now - self._beats.get(owner, float("-inf")) <= OWNER_LIFE_S
+    def _unclaim_all(self, gone: Callable[[str], bool]) -> None:
+        """Free the claims of owners that are gone."""
+        self._claims = {lane: owner for lane, owner in self._claims.items() if not gone(owner)}
 
     def _put(self, route: Route, campaign: str, pack: bytes) -> None:
         self._ready.setdefault(route, ReadyWork()).put(campaign, self._campaign(campaign).priority, pack)
+
+    def _permitted(self, campaign: str, now: float) -> float:
+        """How many envelopes of the campaign may be leased now; `inf` where nothing says."""
+        hold = self._holds.get(campaign)
+        if hold is not None and hold.start <= now < hold.end:
+            return 0
+        return max(0, self._budgets.get(campaign, FOR_EVER))
+
+    def _spend(self, campaign: str, envelopes: int) -> None:
+        """Envelopes are leased, or have come back untried (a negative number): a limited rate counts them."""
+        if campaign in self._budgets:
+            self._budgets[campaign] -= envelopes
 
     def _tell(self, events: Sequence[bytes]) -> None:
         self._events.extend((next(self._numbers), event) for event in events)

@@ -1,25 +1,14 @@
-"""The memory backend's upkeep: who lives, what is due, what the dead leave behind, what may be forgotten."""
-
-from collections.abc import Sequence
+"""The memory backend's upkeep: what is due, what the dead leave behind, what may be forgotten."""
 
 import trio
 
+from sender.queue.memory_suppressions import MemorySuppressions
 from sender.queue.memory_views import MemoryViews
 from sender.queue.pack import decode, encode_all, size
 
 
-class MemoryUpkeep(MemoryViews):
-    """Heartbeats, promotion, giving back, forgetting."""
-
-    async def heartbeat(self, owner: str, now: float) -> Sequence[str]:
-        await trio.lowlevel.checkpoint()
-        self._beats[owner] = max(now, self._beats.get(owner, now))
-        return sorted(name for name in self._beats if self._lives(name, now))
-
-    async def resign(self, owner: str) -> None:
-        await trio.lowlevel.checkpoint()
-        self._beats.pop(owner, None)
-        self._claims = {lane: holder for lane, holder in self._claims.items() if holder != owner}
+class MemoryUpkeep(MemoryViews, MemorySuppressions):
+    """Promotion, giving back, forgetting."""
 
     async def promote(self, now: float, limit: int) -> int:
         await trio.lowlevel.checkpoint()
@@ -37,13 +26,16 @@ class MemoryUpkeep(MemoryViews):
     async def reclaim(self, now: float) -> int:
         await trio.lowlevel.checkpoint()
         returned = 0
-        for held in [held for held in self._leases.values() if not self._lives(held.lease.owner, now)]:
+        for held in [held for held in self._leases.values() if held.lease.owner not in self._beats]:
             left = [envelope for position, envelope in enumerate(decode(held.pack)) if position in held.open]
             for pack in encode_all(left):
                 self._put(held.lease.route, held.campaign, pack)
             returned += len(left)
             del self._leases[held.lease.id]
-        for campaign in self._campaigns.values():
-            if campaign.finished:
+        self._unclaim_all(lambda owner: owner not in self._beats)
+        self._fenced.clear()
+        self._sweep_suppressions(now)
+        for name, campaign in self._campaigns.items():
+            if campaign.finished and not self._parked.get(name):
                 campaign.spec = None
         return returned

@@ -15,7 +15,11 @@ class MemoryViews(MemoryPart):
 
     async def ready(self, limit: int) -> Sequence[ReadyRoute]:
         await trio.lowlevel.checkpoint()
-        routes = [ReadyRoute(route=route, envelopes=work.envelopes, oldest=work.oldest) for route, work in self._ready.items()]
+        routes = [
+            ReadyRoute(route=route, envelopes=work.in_line, oldest=work.oldest)
+            for route, work in self._ready.items()
+            if work.in_line
+        ]
         (stretch,) = self._walk.stretches([len(routes)], limit)
         oldest_first = sorted(routes, key=lambda ready: (ready.oldest, str(ready.route)))
         shown = oldest_first[stretch.start : stretch.start + stretch.most]
@@ -37,6 +41,7 @@ class MemoryViews(MemoryPart):
                 complete=campaign.complete,
                 final=dict(campaign.final),
                 deferrals=dict(campaign.deferrals),
+                parked=len(self._parked.get(name, ())),
             )
             for name, campaign in known.items()
             if campaign.known
@@ -48,7 +53,7 @@ class MemoryViews(MemoryPart):
             ready={route: work.envelopes for route, work in self._ready.items()},
             leased=sum(len(held.open) for held in self._leases.values()),
             later=sum(size(pack) for _, _, _, pack in self._later),
-            oldest_ready_s=max((max(0.0, now - work.oldest) for work in self._ready.values()), default=0.0),
+            oldest_ready_s=max((max(0.0, now - work.oldest) for work in self._ready.values() if work.in_line), default=0.0),
             oldest_due_s=max(0.0, now - min((due for due, _, _, _ in self._later), default=now)),
             refused=len(self._dead),
         )

@@ -18,6 +18,7 @@ import msgspec
 from sender.model import Envelope
 
 T = TypeVar("T")
+B = TypeVar("B")
 
 VERSION = 1
 HEADER = struct.Struct(">BdQI")  # Lua: struct.unpack('>d', pack, 2) and struct.unpack('>I4', pack, 18)
@@ -40,9 +41,19 @@ class _Body(msgspec.Struct, array_like=True, frozen=True):
     names: list[str]  # of the merge fields, where all rows have the same ones in the same order
     columns: list[list[str]]  # one for each name
     rows: list[dict[str, str]]  # the merge fields, where they differ
+    # Columns that came later stand behind and have a default: older packs lack them, and older programs pass over them.
+    tried_at: list[float] = []  # empty: none was tried yet
+
+
+class _Ordinals(msgspec.Struct, array_like=True, frozen=True):
+    """The columns that say which envelopes a pack holds; those behind them are passed over."""
+
+    campaign: str
+    steps: list[int]
 
 
 _encoder = msgspec.msgpack.Encoder()
+_ordinals = msgspec.msgpack.Decoder(_Ordinals)
 _decoder = msgspec.msgpack.Decoder(_Body)
 
 
@@ -73,6 +84,7 @@ def encode(envelopes: Sequence[Envelope]) -> bytes:
         names=names if same else [],
         columns=[_fold([envelope.fields[name] for envelope in envelopes]) for name in names] if same else [],
         rows=[] if same else [dict(envelope.fields) for envelope in envelopes],
+        tried_at=_tried_at(envelopes),
     )
     oldest = min(envelope.queued_at for envelope in envelopes)
     octets = _encoder.encode(body)
@@ -84,7 +96,7 @@ def encode(envelopes: Sequence[Envelope]) -> bytes:
 def decode(pack: bytes) -> list[Envelope]:
     """The envelopes of a pack, as they were encoded; raises PackError for anything else."""
     count, first = _header(pack)
-    body = _inflate(pack)
+    body = _inflate(pack, _decoder)
     if len(body.steps) + 1 != count or len(body.locals) != count:
         raise PackError(f"the header says {count} envelopes, the body holds {len(body.locals)}")
     try:
@@ -101,6 +113,7 @@ def _envelopes(body: _Body, first: int, count: int) -> list[Envelope]:
         _unfold(body.attempts, count),
         _unfold(body.doubts, count),
         _unfold(body.queued_at, count),
+        _unfold(body.tried_at or [0.0], count),
         _fields(body, count),
         strict=True,
     )
@@ -113,8 +126,9 @@ def _envelopes(body: _Body, first: int, count: int) -> list[Envelope]:
             attempts=attempts,
             doubts=doubts,
             queued_at=queued_at,
+            tried_at=tried_at,
         )
-        for ordinal, local, domain, attempts, doubts, queued_at, fields in columns
+        for ordinal, local, domain, attempts, doubts, queued_at, tried_at, fields in columns
     ]
 
 
@@ -136,6 +150,16 @@ def oldest(pack: bytes) -> float:
     return queued_at
 
 
+def place_of(pack: bytes, ordinal: int) -> int | None:
+    """Where in a pack the envelope of this ordinal stands; None where it holds none, or can't be read. A fifth of `decode`."""
+    try:
+        _, first = _header(pack)
+        steps = _inflate(pack, _ordinals).steps
+    except PackError:
+        return None
+    return next((place for place, found in enumerate(accumulate(steps, initial=first)) if found == ordinal), None)
+
+
 def encode_all(envelopes: Sequence[Envelope], at_most: int = MAX_ENVELOPES) -> list[bytes]:
     """Pack any number of envelopes of one campaign, in order, `at_most` in a pack."""
     return [encode(envelopes[start : start + at_most]) for start in range(0, len(envelopes), at_most)]
@@ -152,13 +176,13 @@ def _header(pack: bytes) -> tuple[int, int]:
     return count, first
 
 
-def _inflate(pack: bytes) -> _Body:
+def _inflate(pack: bytes, decoder: msgspec.msgpack.Decoder[B]) -> B:
     inflater = zlib.decompressobj()
     try:
         octets = inflater.decompress(memoryview(pack)[HEADER.size :], MAX_BODY)
         if not inflater.eof:
             raise PackError(f"the body is cut short, or larger than {MAX_BODY} octets")
-        return _decoder.decode(octets)
+        return decoder.decode(octets)
     except (zlib.error, msgspec.DecodeError) as error:
         raise PackError(str(error)) from error
 
@@ -172,6 +196,11 @@ def _fields(body: _Body, count: int) -> Sequence[dict[str, str]]:
         raise PackError(f"{len(body.names)} names, {len(body.columns)} columns")
     columns = [_unfold(column, count) for column in body.columns]
     return [dict(zip(body.names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def _tried_at(envelopes: Sequence[Envelope]) -> list[float]:
+    column = _fold([envelope.tried_at for envelope in envelopes])
+    return [] if column == [0.0] else column
 
 
 def _fold(column: list[T]) -> list[T]:

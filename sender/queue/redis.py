@@ -1,18 +1,21 @@
 """The queue in Redis or Valkey: every state change is one script in lua/, one batch of scripts is one round trip.
 
-The parts: `redis_inbox` takes campaigns in and expands them, `redis_delivery` leases and settles, `redis_upkeep` returns what
-is due or orphaned, `redis_views` looks.
+The parts: `redis_inbox` takes campaigns in and expands them, `redis_delivery` leases and settles, `redis_control` holds back,
+`redis_upkeep` returns what is due or orphaned, `redis_views` looks.
 WIRE.md documents what other programs may write and read.
 """
 
 from sender.errors import ConfigError
 from sender.queue.client import Client
 from sender.queue.keys import LAYOUT, LAYOUT_VERSION, Layout
+from sender.queue.node import Denied
+from sender.queue.redis_control import RedisControl
 from sender.queue.redis_delivery import RedisDelivery
+from sender.queue.redis_finding import RedisFinding
 from sender.queue.redis_inbox import RedisInbox
 
 
-class RedisQueue(RedisInbox, RedisDelivery):
+class RedisQueue(RedisInbox, RedisControl, RedisDelivery, RedisFinding):
     """See `sender.queue.base.Queue`."""
 
     async def aclose(self) -> None:
@@ -22,14 +25,19 @@ class RedisQueue(RedisInbox, RedisDelivery):
         return f"<RedisQueue {self._client!r} {self._layout}>"
 
 
-async def open_redis(url: str, partitions: int) -> RedisQueue:
+async def open_redis(url: str, partitions: int, durable: bool = False) -> RedisQueue:
     """Connect to a store, or begin a new one.
 
-    Raises BackendError where it can't be reached, ConfigError for a URL that is none or a store with another layout.
+    Raises BackendError where it can't be reached, ConfigError for a URL that is none, a store with another layout, one
+    that does not let us in, and one that can't be `durable`.
     """
-    layout, client = Layout(partitions), Client(url)
+    layout, client = Layout(partitions), Client(url, durable=durable)
     try:
         await _check_layout(client, layout)
+        await client.check_durable()
+    except Denied as error:
+        await client.aclose()
+        raise ConfigError("redis", "url", str(error)) from error
     except BaseException:
         await client.aclose()
         raise

@@ -13,11 +13,13 @@ from typing import Any, TypeAlias
 import msgspec
 
 from sender.model import Envelope, LaneId, Route
-from sender.queue.base import OWNER_LIFE_S, Lease, LeaseRequest, Settlement
+from sender.queue.base import Lease, LeaseRequest, Settlement
 from sender.queue.client import Client, Command
+from sender.queue.fates import DEFERRED, NUMBERS
 from sender.queue.keys import Layout, Partition
 from sender.queue.later import Return, group
 from sender.queue.pack import PackError, decode, encode_all
+from sender.queue.redis_doubts import encode_doubt
 from sender.queue.redis_part import EVENT_ENTRIES
 from sender.queue.redis_upkeep import RedisUpkeep
 from sender.queue.scripts import Argument, Script
@@ -38,13 +40,12 @@ class RedisDelivery(RedisUpkeep):
         self._unsure: set[tuple[Partition, str]] = set()  # ids of leases that may have been granted and got to nobody
 
     async def lease(self, requests: Sequence[LeaseRequest], now: float) -> Sequence[Lease]:
-        live = await self._who_lives(now, {request.owner for request in requests})
         await self._give_back_unsure()
         by_partition: dict[Partition, list[LeaseRequest]] = defaultdict(list)
         for request in requests:
             by_partition[self._layout.of(request.route)].append(request)
         asked = [(partition, next(self._tokens), some) for partition, some in by_partition.items()]
-        scripts = [_lease(self._client.scripts["lease"], *one, now, live) for one in asked]
+        scripts = [_lease(self._client.scripts["lease"], *one, now) for one in asked]
         try:
             return await self._granted(asked, await self._client.run(scripts))
         except BaseException:  # also when cancelled: nobody will settle what was granted
@@ -83,8 +84,13 @@ class RedisDelivery(RedisUpkeep):
                     await self._give_back(partition, name.decode())
             self._unsure.discard((partition, token))
 
-    async def settle(self, settlements: Sequence[Settlement], now: float) -> None:
-        """Settle, then once more what had to be packed again because it was settled in part before."""
+    async def settle(self, settlements: Sequence[Settlement], now: float) -> int:
+        """Settle, then once more what had to be packed again because it was settled in part before.
+
+        Who does not exist is suppressed first: what fails in between is told again, and neither half is lost.
+        """
+        if refused := [entry for settlement in settlements for entry in settlement.refused]:
+            await self._suppress_refused(refused)
         by_partition: dict[Partition, list[Settlement]] = defaultdict(list)
         for settlement in settlements:
             by_partition[self._layout.of(settlement.route)].append(settlement)
@@ -92,19 +98,34 @@ class RedisDelivery(RedisUpkeep):
             (partition, [(settlement, group(settlement.again)) for settlement in some])
             for partition, some in by_partition.items()
         ]
+        gone, fates = 0, self._fates(settlements)
         while work:
-            answers = await self._client.run([self._settle(partition, some) for partition, some in work])
+            scripts = [self._settle(partition, some) for partition, some in work]
+            answers = (await self._client.run([*scripts, *fates]))[: len(scripts)]
+            fates = []
+            gone += sum(late for _, late in answers)
             work = [
                 (partition, [_what_is_open(some, *place) for place in partly])
-                for (partition, some), partly in zip(work, answers, strict=True)
+                for (partition, some), (partly, _) in zip(work, answers, strict=True)
                 if partly
             ]
+        return gone
 
     def _settle(self, partition: Partition, settlements: Sequence[_Told]) -> Command:
-        keys = (partition.key("leases"), partition.key("later"), partition.key("events"))
+        keys = (partition.key("leases"), partition.key("due"), partition.key("events"))
         octets: list[bytes] = []  # packs and events: they come behind the MessagePack
         told = [_settlement(settlement, returns, octets) for settlement, returns in settlements]
         return self._script("settle", keys, partition.prefix, msgspec.msgpack.encode(told), EVENT_ENTRIES, *octets)
+
+    def _fates(self, settlements: Sequence[Settlement]) -> list[Command]:
+        """What the settled recipients came to, a command or two a campaign."""
+        fates: dict[str, list[tuple[int, int]]] = defaultdict(list)
+        for settlement in settlements:
+            pairs = fates[settlement.campaign]
+            pairs += [(again.envelope.ordinal, DEFERRED) for again in settlement.again if again.due and again.tried]
+            ended = zip(settlement.ordinals, settlement.final, strict=False)  # ordinals may be unknown
+            pairs += [(ordinal, NUMBERS[state]) for ordinal, (_, state) in ended]
+        return [command for campaign, pairs in fates.items() for command in self._note(campaign, pairs)]
 
     async def unclaim(self, owner: str, lanes: Sequence[LaneId], routes: Sequence[Route]) -> None:
         by_partition: dict[Partition, list[str]] = defaultdict(list)
@@ -115,11 +136,9 @@ class RedisDelivery(RedisUpkeep):
         )
 
 
-def _lease(
-    script: Script, partition: Partition, token: str, requests: Sequence[LeaseRequest], now: float, live: Sequence[str]
-) -> Command:
+def _lease(script: Script, partition: Partition, token: str, requests: Sequence[LeaseRequest], now: float) -> Command:
     keys = (partition.key("claims"), partition.key("leases"), partition.key("epoch"))
-    arguments: list[Argument] = [partition.prefix, now, OWNER_LIFE_S, token, msgspec.msgpack.encode(live)]
+    arguments: list[Argument] = [partition.prefix, now, token]
     for request in requests:
         arguments += [str(request.lane), str(request.route), request.owner, request.envelopes]
     return script(keys, *arguments)
@@ -151,7 +170,12 @@ def _settlement(settlement: Settlement, returns: Sequence[Return], octets: list[
         backs.append((back.due, positions, _ARGUMENTS_BEFORE + len(octets), back.tried))
     if settlement.events:
         octets.append(b"\n".join(settlement.events))
-    return settlement.lease, final, backs, _ARGUMENTS_BEFORE + len(octets) if settlement.events else 0
+    events = _ARGUMENTS_BEFORE + len(octets) if settlement.events else 0
+    doubts = {}
+    for parked in settlement.parked:
+        octets.append(encode_doubt(parked, settlement.route))
+        doubts[parked.position] = parked.envelope.ordinal, _ARGUMENTS_BEFORE + len(octets)
+    return settlement.lease, final, backs, events, doubts
 
 
 def _what_is_open(settlements: Sequence[_Told], number: int, place: int, *positions: int) -> _Told:

@@ -19,8 +19,10 @@ from sender.model import Route, State
 from sender.queue import inbox
 from sender.queue.base import Announcement, Chunk, Inflow, Refusal, RowBatch
 from sender.queue.client import Command
-from sender.queue.keys import CAMPAIGNS, DEAD, ENDED, KNOWN, OPEN, CampaignKeys, Partition
-from sender.queue.redis_part import DEAD_ENTRIES, EVENT_ENTRIES, Bits, RedisPart, number_or_none
+from sender.queue.fates import NUMBERS
+from sender.queue.keys import CAMPAIGNS, DEAD, ENDED, KNOWN, OPEN, SCHEDULED, CampaignKeys, Partition
+from sender.queue.redis_part import DEAD_ENTRIES, EVENT_ENTRIES, Bits, number_or_none
+from sender.queue.redis_standing import RedisStanding
 from sender.queue.scripts import Argument
 
 _ENTRY_MAX = inbox.MAX_SPEC + 64 * 1024  # octets: the largest value and its small companions
@@ -39,23 +41,27 @@ class _Staged(msgspec.Struct, array_like=True, frozen=True):
     packs: list[tuple[str, str, bytes]]  # pool, receiver, pack
     states: dict[State, int]
     events: bytes
+    ended: list[tuple[int, State]] = []
 
 
-class RedisInbox(RedisPart):
+class RedisInbox(RedisStanding):
     """Announcing, adding rows, checking and expanding."""
 
     async def announce(self, campaign: str, spec: bytes) -> None:
-        await self._client.run([("XADD", CAMPAIGNS, "*", "v", 1, "id", inbox.campaign_id(campaign), "spec", spec)])
+        entry = ("XADD", CAMPAIGNS, "*", "v", 1, "id", inbox.campaign_id(campaign), "spec", spec)
+        await self._make_sure_of_room()
+        await self._client.submit([entry])
 
     async def add_rows(self, campaign: str, batches: Sequence[RowBatch]) -> int:
         keys = CampaignKeys(inbox.campaign_id(campaign))
         arguments = await trio.to_thread.run_sync(_compressed, batches)
-        (new,) = await self._client.run([self._script("add_rows", (keys.seen, keys.rows), *arguments)])
+        await self._make_sure_of_room()
+        (new,) = await self._client.submit([self._script("add_rows", (keys.seen, keys.rows), *arguments)])
         return int(new)
 
     async def close_rows(self, campaign: str, batches: int) -> None:
         keys = CampaignKeys(inbox.campaign_id(campaign))
-        await self._client.run([("HSETNX", keys.progress, "end", batches)])
+        await self._client.submit([("HSETNX", keys.progress, "end", batches)])
 
     async def announcements(self, limit: int) -> Sequence[Announcement]:
         (found,) = await self._client.run([self._script("read", (CAMPAIGNS,), limit, _ENTRY_MAX, _READ_TOTAL)])
@@ -74,12 +80,21 @@ class RedisInbox(RedisPart):
             await self._bury(refusals)
         return announcements
 
-    async def accept(self, announcement: Announcement, spec: bytes, now: float) -> None:
+    async def accept(self, announcement: Announcement, spec: bytes, now: float, *, scheduled: bool = False) -> None:
+        """Store, hold, open, in this order: whoever dies in between, nothing can be leased that should wait."""
         keys = CampaignKeys(announcement.campaign)
         own = (keys.spec, keys.seen, keys.rows, keys.progress)
-        await self._client.run([self._script("store_spec", own, spec, announcement.row)])
+        (waits,) = await self._client.before_others([self._script("store_spec", own, spec, announcement.row, int(scheduled))])
+        if waits:
+            await self._client.run(
+                [
+                    self._script("first_hold", (part.key("holds"), part.count(keys.campaign)), keys.campaign)
+                    for part in self._layout.partitions
+                ]
+            )
         entry = announcement.entry.removeprefix(_CAMPAIGNS_BEFORE)
-        await self._client.run([self._script("open", (CAMPAIGNS, KNOWN, OPEN), entry, announcement.campaign, now)])
+        shared = (CAMPAIGNS, KNOWN, OPEN, SCHEDULED)
+        await self._client.run([self._script("open", shared, entry, keys.campaign, now, waits)])
 
     async def refuse(self, refusals: Sequence[Refusal], now: float) -> None:
         await self._bury([refusal for refusal in refusals if refusal.entry.startswith(_CAMPAIGNS_BEFORE)])
@@ -151,10 +166,11 @@ class RedisInbox(RedisPart):
         return bool(answer != b"taken")
 
     async def _finish(self, keys: CampaignKeys, staged: _Staged) -> None:
-        await self._client.run(list(self._appends(keys.campaign, staged)))
+        await self._client.before_others(list(self._appends(keys.campaign, staged)))
         own = (keys.progress, keys.staged, keys.rows, keys.done)
         entries, batches = msgspec.msgpack.encode(staged.entries), msgspec.msgpack.encode(staged.batches)
-        await self._client.run([self._script("commit", own, staged.number, entries, batches)])
+        fates = self._note(keys.campaign, ((ordinal, NUMBERS[state]) for ordinal, state in staged.ended))
+        await self._client.run([*fates, self._script("commit", own, staged.number, entries, batches)])
 
     def _appends(self, campaign: str, staged: _Staged) -> Iterator[Command]:
         """One command for each partition that gets anything of a chunk."""
@@ -216,6 +232,7 @@ def _stage(chunk: Chunk) -> _Staged:
         packs=[(routed.route.pool, routed.route.receiver, routed.pack) for routed in chunk.packs],
         states=dict(chunk.states),
         events=b"\n".join(chunk.events),
+        ended=list(chunk.ended),
     )
 
 

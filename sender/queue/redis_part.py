@@ -1,11 +1,14 @@
 """What the parts of the Redis backend share."""
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
+
+import msgspec
 
 from sender.queue.base import Refusal
 from sender.queue.client import Client, Command
+from sender.queue.fates import by_segment
 from sender.queue.inbox import MAX_PAYLOAD
-from sender.queue.keys import DEAD, Layout
+from sender.queue.keys import DEAD, CampaignKeys, Layout
 from sender.queue.scripts import Argument
 
 EVENT_ENTRIES = 100_000  # of each partition's events stream, about; an entry holds the events of one call
@@ -25,6 +28,11 @@ class RedisPart:
         """The command that keeps what could not be used."""
         content = (refusal.entry, refusal.campaign, refusal.why, refusal.payload[:MAX_PAYLOAD])
         return self._script("letter", (DEAD,), DEAD_ENTRIES, *content)
+
+    def _note(self, campaign: str, fates: Iterable[tuple[int, int]]) -> Iterator[Command]:
+        """The commands that note what became of recipients: (ordinal, fate) pairs."""
+        for segment, told in by_segment(fates).items():
+            yield self._script("fates", (CampaignKeys(campaign).fates(segment),), msgspec.msgpack.encode(told))
 
 
 class Bits(Container[int]):

@@ -63,7 +63,7 @@ class RedisViews(RedisPart):
             commands += [
                 ("HGETALL", part.key("waiting")),
                 ("ZRANGE", part.key("routes"), 0, 0, "WITHSCORES"),
-                ("ZRANGE", part.key("later"), 0, 0, "WITHSCORES"),
+                ("ZRANGE", part.key("due"), 0, 0, "WITHSCORES"),
             ]
         refused, *replies = await self._client.run(commands)
         waiting: dict[str, int] = {}
@@ -103,12 +103,14 @@ class RedisViews(RedisPart):
 
 def _status(campaign: str, replies: Sequence[Any]) -> CampaignStatus:
     _, end, done, waiting, *counts = replies
-    accepted, final, deferrals = 0, dict[tuple[str, State], int](), dict[str, int]()
+    accepted, parked, final, deferrals = 0, 0, dict[tuple[str, State], int](), dict[str, int]()
     for pairs in counts:
         for name, value in zip(pairs[::2], pairs[1::2], strict=True):
             what, _, receiver = name.decode().partition(" ")
             if what == "=accepted":
                 accepted += int(value)
+            elif what == "=parked":
+                parked += int(value)
             elif what == "deferred":
                 deferrals[receiver] = deferrals.get(receiver, 0) + int(value)
             elif not what.startswith("="):
@@ -121,6 +123,7 @@ def _status(campaign: str, replies: Sequence[Any]) -> CampaignStatus:
         complete=last is not None and all(number in bits for number in range(last)),
         final=final,
         deferrals=deferrals,
+        parked=parked,
     )
 
 

@@ -9,9 +9,13 @@ from typing import TypeAlias
 Argument: TypeAlias = str | bytes | int | float
 
 _LIBRARY = "route"  # no script of its own: put behind the first line of those that move packs
-_MOVE_PACKS = ("append", "give_back", "lease", "promote", "settle", "split")
+_MOVE_PACKS = ("append", "discard", "give_back", "lease", "promote", "refill", "resend", "settle", "split", "wake")
 _INBOX = ("add_rows", "bury", "commit", "drop_rows", "end_rows", "finish_rows", "letter", "open", "read", "stage", "store_spec")
-_OTHERS = ("beat", "drop_spec", "ready", "retire", "unclaim")
+_OWNERS = ("beat", "clock", "fence", "join", "unclaim")
+_LOOKING = ("find", "last_event", "ready", "report", "waits")
+_OTHERS = ("drop_doubts", "drop_spec", "fates", "reopen", "retire")
+_CONTROL = ("control", "first_hold", "forget", "hold", "limit", "rate", "recall", "weigh")
+_SUPPRESSIONS = ("suppress", "sweep_suppressions", "unsuppress")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +34,8 @@ class Script:
 def load() -> Mapping[str, Script]:
     """Read all scripts."""
     library = _read(_LIBRARY)
-    scripts = [_script(name, _read(name)) for name in _INBOX + _OTHERS]
+    scripts = [_script(name, _read(name)) for name in _INBOX + _OWNERS + _LOOKING + _OTHERS + _CONTROL + _SUPPRESSIONS]
+    scripts.append(_script("suppress_refused", _read("suppress").replace(b"#!lua", b"#!lua flags=allow-oom", 1)))
     for name in _MOVE_PACKS:
         first_line, _, rest = _read(name).partition(b"\n")  # the flags must stay on the first line
         scripts.append(_script(name, first_line + b"\n" + library + rest))

@@ -6,10 +6,10 @@ Each check yields the errors it finds; all run, so that all errors are reported 
 import ipaddress
 import re
 from collections.abc import Iterator, Sequence
-from urllib.parse import urlsplit
 
 from sender.errors import ConfigError
 from sender.settings.sections import Identity, PenstockFile, SourceTable
+from sender.settings.store_url import StoreUrl
 
 # Labels go into Redis keys, metrics and "pool/receiver" texts: no separator of any of them may occur in one.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
@@ -18,7 +18,6 @@ _POOL = re.compile(r"[a-z0-9]([a-z0-9_-]{0,62}[a-z0-9])?")  # as campaigns name 
 _SELECTOR_LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 _KEY_ID_LIMIT = 255  # octets of domain, "/" and selector: how signers name a key
 _PORT_MAX = 65_535
-_SCHEMES = ("redis", "rediss", "valkey", "valkeys", "unix")
 
 
 def main_problems(main: PenstockFile, identities: Sequence[Identity | None], file: str) -> Iterator[ConfigError]:
@@ -61,19 +60,9 @@ def ehlo_name(text: str) -> bool:
 def redis_flaw(url: str) -> str:
     """Why this can't be the queue's URL, or "" where its form is good; says nothing of a password in it."""
     try:
-        parts = urlsplit(url)
-        if parts.scheme not in _SCHEMES:
-            return f"starts with none of {', '.join(scheme + '://' for scheme in _SCHEMES)}"
-        if parts.port == 0:
-            return "no server listens on port 0"
-    except ValueError:  # its text would quote what may be a part of the password
-        return f"its host or port can't be read: a port is a number up to {_PORT_MAX}, an IPv6 address stands in brackets"
-    if parts.scheme == "unix":
-        return (
-            "" if parts.path and not parts.netloc.rpartition("@")[2] else "names no absolute path: write unix:///path/of/socket"
-        )
-    if not re.fullmatch(r"/?[0-9]*", parts.path):
-        return f"{parts.path!r} is no database: write /0"
+        StoreUrl.parse(url)
+    except ValueError as error:
+        return str(error)
     return ""
 
 

@@ -18,6 +18,7 @@ from sender.settings.sections import (
     Delivery,
     Fleet,
     Identity,
+    Journal,
     Log,
     Metrics,
     Net,
@@ -26,6 +27,7 @@ from sender.settings.sections import (
     Retry,
     SourcesFile,
     SourceTable,
+    Suppression,
     Timeouts,
     Tokens,
     deadlines,
@@ -47,9 +49,11 @@ class Settings:
     timeouts: Timeouts
     delivery: Delivery
     retry: Retry
+    journal: Journal
     metrics: Metrics
     log: Log
     tokens: Tokens
+    suppression: Suppression
     identities: tuple[Identity, ...]
     sources: tuple[Source, ...]
     receivers: Mapping[str, tuple[str, Mapping[str, Any]]]  # profile name -> its file and its table, for Profiles.parse
@@ -112,9 +116,11 @@ def read(directory: Path | None = None) -> Reading:
         timeouts=main.timeouts,
         delivery=main.delivery,
         retry=main.retry,
+        journal=main.journal,
         metrics=main.metrics,
         log=main.log,
         tokens=main.tokens,
+        suppression=main.suppression,
         identities=main.identity,
         sources=tuple(_source(table) for table in sources if table is not None),
         receivers=_receivers(home, errors),

@@ -29,6 +29,7 @@ class IpPreference(StrEnum):
 class Redis(Struct, frozen=True, kw_only=True):
     url: str = ""  # "" starts an embedded Valkey of our own
     partitions: Annotated[int, Meta(ge=1, le=1024)] = 16
+    durable: bool = False  # a submission is confirmed when no crash or failover can take it back
 
 
 class Fleet(Struct, frozen=True, kw_only=True):
@@ -83,8 +84,12 @@ class Retry(Struct, frozen=True, kw_only=True):
     )
     jitter: Annotated[float, Meta(ge=0, le=0.9)] = 0.2
     give_up: Seconds = Seconds(4 * _DAY)
-    in_doubt_tries: Annotated[int, Meta(ge=0, le=10)] = 2
+    in_doubt_tries: Annotated[int, Meta(ge=1, le=10)] = 2
     scale: Annotated[float, Meta(gt=0, le=1)] = 1.0
+
+
+class Journal(Struct, frozen=True, kw_only=True):
+    fsync: Literal["never", "second", "always"] = "second"
 
 
 class Metrics(Struct, frozen=True, kw_only=True):
@@ -100,6 +105,11 @@ class Log(Struct, frozen=True, kw_only=True):
 
 class Tokens(Struct, frozen=True, kw_only=True):
     key_file: str = ""  # "" is tokens.key in the state directory
+
+
+class Suppression(Struct, frozen=True, kw_only=True):
+    key_file: str = ""  # "" is suppression.key in the state directory
+    automatic: bool = True  # who does not exist, says a receiver, gets no more mail
 
 
 class KeyFile(Struct, frozen=True, kw_only=True, rename={"from_": "from"}):
@@ -138,9 +148,11 @@ class PenstockFile(Struct, frozen=True, kw_only=True):
     timeouts: Timeouts = Timeouts()
     delivery: Delivery = Delivery()
     retry: Retry = Retry()
+    journal: Journal = Journal()
     metrics: Metrics = Metrics()
     log: Log = Log()
     tokens: Tokens = Tokens()
+    suppression: Suppression = Suppression()
     identity: tuple[Identity, ...] = ()
 
 

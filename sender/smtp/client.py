@@ -104,6 +104,18 @@ class Client:
         """The transactions whose end of data goes out with the next `data_to_send`: after it they may be delivered."""
         return tuple(transfer.transaction for transfer in self._dialogue.ending)
 
+    @property
+    def answerable(self) -> bool:
+        """Whether a reply is due to something that has left us."""
+        return self._phase in _LISTENING and self._dialogue.answerable
+
+    def withhold(self) -> None:
+        """Hand out nothing more: what is in our hands stays there, and only the replies due are still taken.
+
+        The session can't go on then; once no reply is due, `lost` gives the Results of what was not answered.
+        """
+        self._dialogue.withhold()
+
     def receive(self, data: bytes) -> list[Event]:
         """Take octets from the receiver, split in any way.
 

@@ -45,7 +45,7 @@ def accepted(step: Step, reply: Reply) -> bool:
 class Dialogue:
     """The write group being built and the queue of expected replies."""
 
-    __slots__ = ("_ends", "_expected", "_group", "_output", "_unsent")
+    __slots__ = ("_ends", "_expected", "_group", "_output", "_unsent", "_withheld")
 
     def __init__(self) -> None:
         self._output: list[bytes] = []
@@ -53,6 +53,7 @@ class Dialogue:
         self._group = 0  # write groups handed out so far
         self._expected: deque[tuple[Step, Transfer | None]] = deque()
         self._unsent = 0  # the last so many expected replies belong to commands still in the output
+        self._withheld = False  # nothing is handed out any more
 
     @property
     def step(self) -> Step | None:
@@ -88,7 +89,7 @@ class Dialogue:
 
     def output(self) -> bytes:
         """One write group; from here on the content in it may have reached the receiver."""
-        if not self._output:
+        if not self._output or self._withheld:
             return b""
         self._group += 1
         for pieces, transfer in self._ends:
@@ -99,6 +100,10 @@ class Dialogue:
         self._ends.clear()
         self._unsent = 0
         return data
+
+    def withhold(self) -> None:
+        """Hand out nothing more, while replies to what has left us are still taken."""
+        self._withheld = True
 
     def discard(self) -> None:
         """Forget what was not handed out: the session is over."""

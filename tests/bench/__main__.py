@@ -1,11 +1,16 @@
-"""`python -m tests.bench [delivery|intake|queue]`: all benchmarks, or those named."""
+"""`python -m tests.bench [delivery|intake|journal|queue]`: all benchmarks, or those named."""
 
 import sys
 from collections.abc import Callable
 
-from tests.bench import delivery, intake, queue
+from tests.bench import delivery, intake, journal, queue
 
-BENCHES: dict[str, Callable[[], None]] = {"delivery": delivery.run, "intake": intake.run, "queue": queue.run}
+BENCHES: dict[str, Callable[[], None]] = {
+    "delivery": delivery.run,
+    "intake": intake.run,
+    "journal": journal.run,
+    "queue": queue.run,
+}
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or BENCHES:

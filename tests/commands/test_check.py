@@ -200,3 +200,15 @@ def test_the_shipped_configuration_is_good() -> None:
     result = CliRunner().invoke(command, [])
     assert result.exit_code == 0
     assert "shipped configuration: good" in result.output
+
+
+def test_the_suppression_key_is_read(home: Path) -> None:
+    put(home, "penstock.toml", '[fleet]\nstate_dir = "state"\n')
+    assert fatal(home) == []  # not there yet: `penstock run` makes it
+    (home / "state").mkdir()
+    put(home, "state/suppression.key", "secret")
+    (home / "state" / "suppression.key").chmod(0o600)
+    (found,) = fatal(home)
+    assert "suppression.key_file: " in found
+    assert "expected 64 hexadecimal digits and nothing else" in found
+    assert "secret" not in found

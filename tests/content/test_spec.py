@@ -1,6 +1,7 @@
 """Specifications: what is wrong is all said at once, and what is right survives the wire."""
 
 import base64
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,12 @@ import pytest
 
 from sender.content.campaign_file import load
 from sender.content.spec import CampaignSpec, TemplateMode, check_campaign_id, dump, parse
+from sender.content.times import Day
 from sender.errors import ConfigErrors, ContentError
 from sender.schema import Seconds
 from tests.content.messages import document
+
+WRONG_WINDOWS = ["windows[0].from", "windows[1].days", "windows[1].from", "windows[1].to"]
 
 
 def keys(**changes: Any) -> list[str]:
@@ -45,10 +49,18 @@ def test_everything_survives_the_wire() -> None:
             template="jinja",
             give_up="2d",
             list="news",
+            start="2026-03-01T09:00:00+01:00",
+            deadline="2026-03-31T12:00:00Z",
+            windows=[{"days": ["mon", "sun"], "from": "09:00", "to": "18:00"}, {"from": "22:00", "to": "02:00"}],
+            time_zone="Europe/Paris",
+            rate="10000/h",
         ),
         file="x",
     )
     assert parse(dump(spec), file="x") == spec
+    assert spec.scheduled
+    assert spec.rate == 10_000 / 3600
+    assert spec.windows[1].days == tuple(Day)
     assert spec.give_up == Seconds(172800)
     assert spec.signing_domain == "mail.shop.example"
     assert spec.bounce_address == ("b", "bounces.example")
@@ -91,6 +103,19 @@ def test_the_signing_domain_is_the_from_domain_unless_said() -> None:
         ({"attachments": [{"name": "a", "content_b64": "A" * 20_000_000}] * 3}, ["attachments"]),
         ({"give_up": "soon"}, ["give_up"]),
         ({"return_path": '"a b"@shop.example'}, ["return_path"]),
+        ({"start": "2026-03-01", "deadline": "2026-03-01T10:00:00"}, ["start", "deadline"]),
+        ({"start": "1970-03-01T10:00:00Z", "deadline": "9999-12-31T23:59:59Z"}, ["start", "deadline"]),
+        ({"start": "2026-03-02T10:00:00+02:00", "deadline": "2026-03-02T08:00:00Z"}, ["deadline"]),
+        ({"windows": [{"from": "9:00", "to": "18:00"}, {"days": ["monday"]}]}, WRONG_WINDOWS),
+        (
+            {"windows": [{"from": "09:00", "to": "09:00"}, {"from": "24:00", "to": "01:00"}]},
+            ["windows[0].to", "windows[1].from"],
+        ),
+        ({"windows": [{"days": [], "from": "09:00", "to": "10:00"}]}, ["windows[0].days"]),
+        ({"windows": [{"from": "09:00", "to": "10:00"}] * 51}, ["windows"]),
+        ({"time_zone": "Europe/Paris"}, ["time_zone"]),
+        ({"rate": "lots"}, ["rate"]),
+        ({"rate": 100}, ["rate"]),
         ({"headers": {f"X-{n}": "x" for n in range(51)}}, ["headers"]),
         ({"template": "php"}, ["template"]),
         ({"headers": {"From": "x", "X A": "y", "X-Ok": "z"}}, ["headers.From", "headers.X A"]),
@@ -98,6 +123,30 @@ def test_the_signing_domain_is_the_from_domain_unless_said() -> None:
 )
 def test_every_bad_key_is_named(changes: dict[str, Any], expected: list[str]) -> None:
     assert keys(**changes) == expected
+
+
+@pytest.mark.parametrize(
+    "name", ["", "Europe", "Europe/Pari", "../../etc/passwd", "/etc/localtime", "Europe/Paris\0", "é", "x" * 5000]
+)
+def test_what_is_no_time_zone(name: str) -> None:
+    window = {"from": "09:00", "to": "18:00"}
+    assert keys(windows=[window], time_zone=name) == ["time_zone"]
+
+
+def test_a_time_without_an_offset_is_told_what_it_lacks() -> None:
+    with pytest.raises(ConfigErrors) as caught:
+        parse(document(start="2026-03-01T09:00:00"), file="x")
+    assert "timezone" in str(caught.value)
+
+
+def test_campaign_files_write_times_as_toml_does(tmp_path: Path) -> None:
+    (tmp_path / "spring.toml").write_text(
+        'from = "a@shop.example"\nsubject = "x"\ntext = "x"\nstart = 2026-03-01T09:00:00+01:00\n'
+        'windows = [{ days = ["mon"], from = "09:00", to = "24:00" }]\ntime_zone = "Europe/Paris"\nrate = "5/s"\n'
+    )
+    spec = load(tmp_path / "spring.toml")
+    assert spec.start == datetime(2026, 3, 1, 8, tzinfo=UTC)
+    assert parse(dump(spec), file="x") == spec
 
 
 @pytest.mark.parametrize("text", [b"", b"{", b"[]", b"null", b"\xff", b"[" * 100_000])

@@ -18,6 +18,7 @@ from sender.content.token import TokenKeys
 from sender.metrics import Metrics
 from sender.model import Pipelining, Result, TlsPolicy, Transaction
 from sender.net.signing import LocalSigner
+from sender.policy.suppression import Digests
 from sender.queue.base import CampaignStatus, RowBatch
 from sender.queue.memory import MemoryQueue
 from sender.record import Attempt
@@ -114,11 +115,12 @@ async def deliver(site: Site, settings: Settings, mailings: Sequence[Mailing], m
     metrics, queue = Metrics(CollectorRegistry()), MemoryQueue()
     around = Surroundings(clock=time.time, rng=Random(1), metrics=metrics, on_attempt=note, on_trouble=report.troubles.append)
     await _submit(queue, mailings)
-    expansion = expander(settings, queue, around)
+    digests = Digests(bytes(32))
+    expansion = expander(settings, queue, digests, around)
     while await expansion.step():
         pass
     tokens = TokenKeys({"a": b"integration test keys, 32 octets"})
-    delivery = engine(settings, queue, _signer(site), tokens, "integration/1", around)
+    delivery = engine(settings, queue, _signer(site), tokens, digests, "integration/1", around)
     with trio.fail_after(_SECONDS):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(delivery.run)

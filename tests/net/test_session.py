@@ -1,19 +1,22 @@
 """Sessions against a scripted receiver: what is sent, what each trouble comes to, and that nothing is reported twice."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 import pytest
 import trio
 import trio.testing
 
 from sender.errors import TransportKind
-from sender.model import Pipelining, Result, Step, TlsPolicy, Transaction
+from sender.model import Pipelining, Result, Step, TlsPolicy, Transaction, Verdict
 from sender.net.session import SessionOptions
+from sender.policy.verdict import judge_result
 from tests.net.dnsserver import dns_server
 from tests.net.smtpserver import Behaviour, Connection, Receiver, close, hang, receiver, reset, then_close
 from tests.net.world import DEADLINES, Work, World, message
+from tests.rig import profiles
 
 OPTIONS = SessionOptions(deadlines=DEADLINES, tls=TlsPolicy.OFF)
+PROFILE = profiles().profile("big")
 
 
 class Scene:
@@ -343,10 +346,10 @@ async def test_the_caller_hears_of_a_message_before_its_end_of_data_leaves(scene
     work = Work([message(number) for number in range(4)])
     story: list[tuple[str, object]] = []
 
-    def intend(transactions: object) -> None:
-        assert isinstance(transactions, tuple)
+    def intend(transactions: Sequence[Transaction]) -> bool:
         story.extend(("intend", transaction.tag) for transaction in transactions)
         assert len(scene.mx.messages) <= len([event for event in story if event[0] == "done"]) + 1
+        return True
 
     def done(result: Result) -> None:
         story.append(("done", result.transaction.tag))
@@ -361,7 +364,7 @@ async def test_a_caller_that_raises_leaves_a_closed_session_and_no_message_unrep
     session = await scene.world.session(OPTIONS)
     work = Work([message(1), message(2)])
 
-    def full(transactions: object) -> None:
+    def full(transactions: object) -> bool:
         raise OSError("the journal's disk is full")
 
     with pytest.raises(OSError, match="disk is full"):
@@ -370,3 +373,72 @@ async def test_a_caller_that_raises_leaves_a_closed_session_and_no_message_unrep
     assert session.closed
     assert not any(result.in_doubt for result in work.results)
     assert scene.mx.messages == []
+
+
+@pytest.mark.parametrize("mode", list(Pipelining))
+@pytest.mark.parametrize("chunking", [False, True])
+async def test_an_end_of_data_that_may_not_go_out_leaves_nothing_behind(scene: Scene, mode: Pipelining, chunking: bool) -> None:
+    """What was delivered before stays delivered; what is open is reported as never sent, and the session is over."""
+    if chunking:
+        scene.mx.keywords.append("CHUNKING")
+    scene.earn_chain()
+    session = await scene.world.session(SessionOptions(deadlines=DEADLINES, tls=TlsPolicy.OFF, pipelining=mode))
+    first = Work([message(1)])
+    await session.pump(first.take, first.done)
+    work = Work([message(number) for number in range(2, 6)])
+    asked: list[object] = []
+
+    def refuse(ending: Sequence[Transaction]) -> bool:
+        asked.extend(transaction.tag for transaction in ending)
+        return False
+
+    await session.pump(work.take, work.done, refuse)
+    await trio.testing.wait_all_tasks_blocked(0.01)
+    work.check()
+    assert asked[0] == 2
+    assert len(scene.mx.messages) == 1
+    assert session.closed
+    assert session.failure is None
+    assert work.results
+    assert {(result.withheld, result.in_doubt, result.reply) for result in work.results} == {(True, False, None)}
+    assert {judge_result(PROFILE, result).verdict for result in work.results} == {Verdict.UNSENT}
+
+
+@pytest.mark.parametrize("then", [b"250 2.0.0 Ok\r\n", b"550 5.1.1 no such user\r\n", close], ids=["250", "550", "closed"])
+async def test_what_is_past_its_end_of_data_is_waited_for_before_the_session_ends(
+    scene: Scene, patient_clock: trio.testing.MockClock, then: bytes | Callable[[Connection], Awaitable[None]]
+) -> None:
+    """With BDAT several are on their way: the reply to the first still counts when the next one must not go out."""
+
+    async def late(connection: Connection) -> None:
+        await trio.sleep(400)
+        if isinstance(then, bytes):
+            await connection.send(then)
+        else:
+            await then(connection)
+
+    scene.mx.keywords.append("CHUNKING")
+    scene.mx.plan("BDAT", late)
+    scene.earn_chain()
+    session = await scene.world.session(OPTIONS)
+    work, waiting = Work([message(1)]), [message(2), message(3)]
+    asked: list[object] = []
+
+    def take() -> Transaction | None:
+        if not work.waiting and waiting and asked:
+            work.waiting.append(waiting.pop(0))
+        return work.take()
+
+    def only_the_first(ending: Sequence[Transaction]) -> bool:
+        asked.extend(transaction.tag for transaction in ending)
+        return len(asked) == 1
+
+    await session.pump(take, work.done, only_the_first)
+    work.check()
+    assert trio.current_time() >= 400
+    assert len(scene.mx.messages) == 1
+    results = {result.transaction.tag: result for result in work.results}
+    assert (results[1].withheld, results[1].in_doubt) == (False, then is close)
+    assert (results[1].reply and results[1].reply.code) == (int(then[:3]) if isinstance(then, bytes) else None)
+    assert all(result.withheld for number, result in results.items() if number != 1)
+    assert session.closed

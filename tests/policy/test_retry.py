@@ -1,5 +1,7 @@
 """When an envelope comes back, and how it ends."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,8 +15,12 @@ IN_DOUBT = Outcome(verdict=Verdict.DEFERRED, in_doubt=True)
 NOW = 1_000_000.0
 
 
-def envelope(*, attempts: int = 0, doubts: int = 0, age_s: float = 0) -> Envelope:
-    return Envelope(campaign="c", ordinal=1, address="a@example.net", attempts=attempts, doubts=doubts, queued_at=NOW - age_s)
+def envelope(*, attempts: int = 0, doubts: int = 0, age_s: float | None = None) -> Envelope:
+    """`age_s` is since its first try; without one it was not tried yet. It has been queued for a long time."""
+    tried_at = 0.0 if age_s is None else NOW - age_s
+    return Envelope(
+        campaign="c", ordinal=1, address="a@example.net", attempts=attempts, doubts=doubts, queued_at=1.0, tried_at=tried_at
+    )
 
 
 def decided(one: Envelope, outcome: Outcome, *, chance: float = 0.5) -> Decision:
@@ -23,7 +29,9 @@ def decided(one: Envelope, outcome: Outcome, *, chance: float = 0.5) -> Decision
 
 @pytest.mark.parametrize(("attempts", "wait_s"), [(0, 300), (1, 900), (2, 3600), (3, 3600), (50, 3600)])
 def test_the_curve_and_its_last_step_that_repeats(attempts: int, wait_s: float) -> None:
-    assert decided(envelope(attempts=attempts), DEFERRED) == Later(due=NOW + wait_s, attempts=attempts + 1, doubts=0)
+    assert decided(envelope(attempts=attempts), DEFERRED) == Later(
+        due=NOW + wait_s, attempts=attempts + 1, doubts=0, tried_at=NOW
+    )
 
 
 @pytest.mark.parametrize(("chance", "wait_s"), [(0.0, 240), (0.5, 300), (1.0, 360)])
@@ -41,7 +49,8 @@ def test_a_named_delay_is_a_floor(chance: float, wait_s: float) -> None:
 
 
 def test_the_last_try_is_at_the_give_up_age_and_then_it_is_over() -> None:
-    assert decided(envelope(attempts=9, age_s=86_000), DEFERRED) == Later(due=NOW + 400, attempts=10, doubts=0)
+    last = Later(due=NOW + 400, attempts=10, doubts=0, tried_at=NOW - 86_000)
+    assert decided(envelope(attempts=9, age_s=86_000), DEFERRED) == last
     assert decided(envelope(attempts=10, age_s=86_400), DEFERRED) == Final(state=State.EXPIRED)
 
 
@@ -49,18 +58,53 @@ def test_what_may_have_arrived_does_not_end_as_expired() -> None:
     assert decided(envelope(doubts=1, age_s=86_400), DEFERRED) == Final(state=State.UNKNOWN)
 
 
-def test_doubts_are_counted_and_bounded() -> None:
-    assert decided(envelope(), IN_DOUBT) == Later(due=NOW + 300, attempts=1, doubts=1)
-    assert decided(envelope(attempts=1, doubts=1), IN_DOUBT) == Later(due=NOW + 900, attempts=2, doubts=2)
-    assert decided(envelope(attempts=2, doubts=2), IN_DOUBT) == Final(state=State.UNKNOWN)
-    assert decided(envelope(attempts=2, doubts=2), DEFERRED) == Later(due=NOW + 3600, attempts=3, doubts=2)
+@pytest.mark.parametrize("tries", [1, 2, 5])
+@pytest.mark.row("F26")
+def test_so_many_attempts_may_end_in_doubt_and_then_it_is_parked(tries: int) -> None:
+    curve, doubts, copies = replace(CURVE, in_doubt_tries=tries), 0, 0
+    while True:
+        copies += 1
+        decision = decide(curve, envelope(attempts=doubts, doubts=doubts), IN_DOUBT, NOW, lambda: 0.5)
+        if isinstance(decision, Final):
+            break
+        assert decision.doubts == doubts + 1
+        doubts = decision.doubts
+    assert (copies, decision) == (tries, Final(state=State.UNKNOWN))
+
+
+def test_a_deferral_after_a_doubt_adds_none() -> None:
+    assert decided(envelope(attempts=1, doubts=1), DEFERRED) == Later(due=NOW + 900, attempts=2, doubts=1, tried_at=NOW)
+
+
+def test_a_bound_that_was_lowered_holds_for_what_is_beyond_it() -> None:
+    assert decided(envelope(attempts=3, doubts=3), DEFERRED) == Final(state=State.UNKNOWN)
+
+
+def test_what_waited_for_its_turn_is_not_old() -> None:
+    """Queued for days behind a pause or a cap: the first answer begins the give-up age, whatever it is."""
+    for outcome in (DEFERRED, IN_DOUBT, Outcome(verdict=Verdict.UNSENT)):
+        later = decided(envelope(), outcome)
+        assert isinstance(later, Later)
+        assert later.tried_at == NOW
+    later = decided(envelope(attempts=1, age_s=3600), DEFERRED)
+    assert isinstance(later, Later)
+    assert later.tried_at == NOW - 3600
+
+
+def test_a_campaigns_deadline_ends_what_its_age_would_not() -> None:
+    soon = replace(CURVE, not_after=NOW + 100)
+    assert decide(soon, envelope(), DEFERRED, NOW, lambda: 0.5) == Later(due=NOW + 100, attempts=1, doubts=0, tried_at=NOW)
+    over = replace(CURVE, not_after=NOW)
+    assert decide(over, envelope(), DEFERRED, NOW, lambda: 0.5) == Final(state=State.EXPIRED)
+    assert decide(over, envelope(), Outcome(verdict=Verdict.UNSENT), NOW, lambda: 0.5) == Final(state=State.EXPIRED)
+    assert decide(over, envelope(), IN_DOUBT, NOW, lambda: 0.5) == Final(state=State.UNKNOWN)
 
 
 def test_what_was_not_tried_keeps_its_counts_and_comes_back_after_a_moment() -> None:
-    one = envelope(attempts=3, doubts=1)
-    assert decided(one, Outcome(verdict=Verdict.UNSENT, pause_s=3600)) == Later(due=NOW + 30, attempts=3, doubts=1)
-    assert decided(one, Outcome(verdict=Verdict.UNSENT, retry_s=5)) == Later(due=NOW + 5, attempts=3, doubts=1)
-    assert decided(one, Outcome(verdict=Verdict.UNSENT, retry_s=0)) == Later(due=NOW + 30, attempts=3, doubts=1)
+    one, back = envelope(attempts=3, doubts=1), Later(due=NOW + 30, attempts=3, doubts=1, tried_at=NOW)
+    assert decided(one, Outcome(verdict=Verdict.UNSENT, pause_s=3600)) == back
+    assert decided(one, Outcome(verdict=Verdict.UNSENT, retry_s=5)) == replace(back, due=NOW + 5)
+    assert decided(one, Outcome(verdict=Verdict.UNSENT, retry_s=0)) == back
     assert decided(envelope(age_s=86_400), Outcome(verdict=Verdict.UNSENT)) == Final(state=State.EXPIRED)
 
 
@@ -71,7 +115,7 @@ def test_final_outcomes() -> None:
 
 @given(
     attempts=st.integers(0, 1000),
-    doubts=st.integers(0, 2),
+    doubts=st.integers(0, 1),
     age_s=st.floats(0, 200_000),
     chance=st.floats(0, 1),
     retry_s=st.none() | st.floats(0, 86_400),
@@ -82,10 +126,10 @@ def test_a_deferred_envelope_never_comes_back_in_the_past_nor_after_its_age(
     one = envelope(attempts=attempts, doubts=doubts, age_s=age_s)
     decision = decided(one, Outcome(verdict=Verdict.DEFERRED, retry_s=retry_s), chance=chance)
     if isinstance(decision, Later):
-        assert NOW <= decision.due <= one.queued_at + CURVE.give_up_s
+        assert NOW <= decision.due <= one.tried_at + CURVE.give_up_s
         assert decision.attempts == attempts + 1
     else:
-        assert one.queued_at + CURVE.give_up_s <= NOW
+        assert one.tried_at + CURVE.give_up_s <= NOW
 
 
 @pytest.mark.parametrize("steps", [(), (0.0,), (-1.0, 5.0)])
@@ -94,8 +138,13 @@ def test_a_curve_has_waits(steps: tuple[float, ...]) -> None:
         RetryCurve(steps_s=steps)
 
 
+def test_an_attempt_may_always_end_in_doubt() -> None:
+    with pytest.raises(ValueError, match="not a bound on doubts: 0"):
+        RetryCurve(steps_s=(1.0,), in_doubt_tries=0)
+
+
 def test_decisions_are_readable() -> None:
-    assert repr(Later(due=12.4, attempts=1, doubts=0)) == "<Later 12 attempts=1 doubts=0>"
+    assert repr(Later(due=12.4, attempts=1, doubts=0, tried_at=NOW)) == "<Later 12 attempts=1 doubts=0>"
     assert repr(Final(state=State.EXPIRED)) == "<Final expired>"
 
 
@@ -104,4 +153,5 @@ def test_a_scale_shortens_every_wait_but_not_the_age() -> None:
     outcomes = (DEFERRED, Outcome(verdict=Verdict.DEFERRED, retry_s=600), Outcome(verdict=Verdict.UNSENT))
     waits = [decide(quick, envelope(), outcome, NOW, lambda: 0.5) for outcome in outcomes]
     assert [round(later.due - NOW, 6) for later in waits if isinstance(later, Later)] == [3.0, 6.0, 0.3]
-    assert decide(quick, envelope(age_s=86_399), DEFERRED, NOW, lambda: 0.5) == Later(due=NOW + 1, attempts=1, doubts=0)
+    last = Later(due=NOW + 1, attempts=1, doubts=0, tried_at=NOW - 86_399)
+    assert decide(quick, envelope(age_s=86_399), DEFERRED, NOW, lambda: 0.5) == last

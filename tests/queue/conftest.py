@@ -1,56 +1,36 @@
-"""Every backend behind one fixture. The Redis one talks to a real Valkey, started once by workers/embedded."""
+"""Every backend behind one fixture. The Redis one talks to a real Valkey, started by workers/embedded, and to a real Cluster."""
 
-import threading
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from dataclasses import dataclass
 
 import pytest
-import trio
 
 from sender.queue import open_queue
 from sender.queue.base import Queue
 from sender.queue.client import Client
 from tests.queue.feeding import conserved
+from tests.redis.background import held_open
+from tests.redis.stores import cluster_store
+from tests.redis.tls import Guarded, guarded_server
 from workers.embedded import embedded_valkey
-
-
-class _Server(threading.Thread):
-    """A trio run of its own, because a fixture of the session outlives every test's."""
-
-    def __init__(self, state_dir: Path) -> None:
-        super().__init__()
-        self.url = ""
-        self.ready = threading.Event()
-        self._state_dir = state_dir
-        self._end: trio.Event | None = None
-        self._token: trio.lowlevel.TrioToken | None = None
-
-    def run(self) -> None:
-        try:
-            trio.run(self._serve)
-        finally:
-            self.ready.set()
-
-    async def _serve(self) -> None:
-        async with embedded_valkey(self._state_dir) as url:
-            self._end, self._token, self.url = trio.Event(), trio.lowlevel.current_trio_token(), url
-            self.ready.set()
-            await self._end.wait()
-
-    def stop(self) -> None:
-        if self._end is not None and self._token is not None:
-            self._token.run_sync_soon(self._end.set)
-        self.join()
 
 
 @pytest.fixture(scope="session")
 def valkey_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    server = _Server(tmp_path_factory.mktemp("valkey"))
-    server.start()
-    server.ready.wait()
-    assert server.url, "the embedded server did not start"
-    yield server.url
-    server.stop()
+    with held_open(embedded_valkey(tmp_path_factory.mktemp("valkey"))) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def cluster_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with held_open(cluster_store(tmp_path_factory.mktemp("cluster"))) as store:
+        yield store.url
+
+
+@pytest.fixture(scope="session")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+    with held_open(guarded_server(tmp_path_factory.mktemp("guarded"))) as guarded:
+        yield guarded
 
 
 @pytest.fixture
@@ -62,22 +42,41 @@ async def client(valkey_url: str) -> AsyncIterator[Client]:
     await client.aclose()
 
 
-@pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.integration)])
-def queue_url(request: pytest.FixtureRequest) -> str:
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """Where a queue is, and by which URL its store may be emptied."""
+
+    url: str
+    admin_url: str
+
+
+@pytest.fixture(
+    params=["memory", *(pytest.param(name, marks=pytest.mark.integration) for name in ("valkey", "cluster", "redis-7.0"))],
+)
+def backend(request: pytest.FixtureRequest) -> Backend:
+    """Memory; the Valkey we bring; a Cluster; the oldest Redis we promise, over TLS, as a user who may do no more than needed."""
     if request.param == "memory":
-        return "memory:"
-    url: str = request.getfixturevalue("valkey_url")
-    return url
+        return Backend("memory:", "")
+    if request.param == "redis-7.0":
+        guarded: Guarded = request.getfixturevalue("guarded")
+        return Backend(guarded.url, guarded.admin_url)
+    url: str = request.getfixturevalue("cluster_url" if request.param == "cluster" else "valkey_url")
+    return Backend(url, url)
 
 
 @pytest.fixture
-async def queue(queue_url: str) -> AsyncIterator[Queue]:
+def queue_url(backend: Backend) -> str:
+    return backend.url
+
+
+@pytest.fixture
+async def queue(backend: Backend) -> AsyncIterator[Queue]:
     """An empty queue; whatever a test does with it, nothing may be lost or doubled in the end."""
-    if queue_url != "memory:":
-        client = Client(queue_url)
-        await client.run([("FLUSHALL",)])
+    if backend.admin_url:
+        client = Client(backend.admin_url)
+        await client.everywhere([("FLUSHALL",)])
         await client.aclose()
-    queue = await open_queue(queue_url)
+    queue = await open_queue(backend.url)
     yield queue
     await conserved(queue)
     await queue.aclose()

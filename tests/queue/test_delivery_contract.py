@@ -240,51 +240,6 @@ async def test_a_return_settled_in_part_before_goes_back_only_once(queue: Queue)
     assert (status.finished, status.queued) == (1, 3)
 
 
-async def test_a_dead_owners_envelopes_come_back_except_those_it_settled(queue: Queue) -> None:
-    some = await filled(queue, 5)
-    await queue.heartbeat("worker-1", 1000.0)
-    (lease,) = await leased(queue, 5, now=1000.0)
-    await queue.settle([settlement(lease, final=[(1, State.DELIVERED)])], 1001.0)
-    assert await queue.reclaim(1015.0) == 0
-    await queue.heartbeat("worker-1", 1010.0)
-    assert await queue.reclaim(1020.0) == 0
-    assert await queue.reclaim(1025.1) == 4
-    assert await queue.reclaim(1025.1) == 0
-    await queue.settle([all_delivered(lease)], 1026.0)  # too late: the lease is gone
-    (again,) = await queue.lease([wish(10, owner="worker-2")], 1026.0)
-    assert list(again.envelopes) == [some[0], *some[2:]]
-
-
-async def test_owners_who_live_are_named_and_those_who_resign_are_not(queue: Queue) -> None:
-    assert await queue.heartbeat("b", 100.0) == ["b"]
-    assert await queue.heartbeat("a", 110.0) == ["a", "b"]
-    assert await queue.heartbeat("a", 115.1) == ["a"]
-    await queue.resign("a")
-    assert await queue.heartbeat("b", 116.0) == ["b"]
-
-
-async def test_a_lane_has_one_owner_while_it_lives(queue: Queue) -> None:
-    await filled(queue, 100, pack_size=10)
-    assert len(flat(await queue.lease([wish(10, owner="one")], 1000.0))) == 10
-    assert await queue.lease([wish(10, owner="two")], 1010.0) == []
-    assert len(flat(await queue.lease([wish(10, owner="two", lane=SECOND_LANE)], 1010.0))) == 10
-    assert len(flat(await queue.lease([wish(10, owner="two")], 1015.1))) == 10
-    await queue.heartbeat("one", 1016.0)
-    assert await queue.lease([wish(10, owner="one")], 1016.0) == []
-
-
-async def test_an_owner_that_resigns_or_lets_go_frees_its_lanes_at_once(queue: Queue) -> None:
-    await filled(queue, 100, pack_size=10)
-    await queue.lease([wish(10, owner="one"), wish(10, owner="one", lane=SECOND_LANE)], 1000.0)
-    await queue.unclaim("two", [LANE], [ROUTE])
-    assert await queue.lease([wish(10, owner="two")], 1000.0) == []
-    await queue.unclaim("one", [LANE], [ROUTE])
-    assert len(flat(await queue.lease([wish(10, owner="two")], 1000.0))) == 10
-    assert await queue.lease([wish(10, owner="two", lane=SECOND_LANE)], 1000.0) == []
-    await queue.resign("one")
-    assert len(flat(await queue.lease([wish(10, owner="two", lane=SECOND_LANE)], 1000.0))) == 10
-
-
 async def test_events_are_read_on_from_a_cursor(queue: Queue) -> None:
     await filled(queue, 3)
     (lease,) = await leased(queue, 3)

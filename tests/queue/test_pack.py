@@ -23,6 +23,7 @@ _envelope = st.builds(
     attempts=st.integers(0, 1000),
     doubts=st.integers(0, 1000),
     queued_at=st.floats(0, 1e10),
+    tried_at=st.just(0.0) | st.floats(0, 1e10),
 )
 
 
@@ -110,3 +111,40 @@ def test_any_number_of_envelopes_goes_into_as_many_packs() -> None:
 
 def test_three_short_merge_fields_pack_well_below_sixty_octets() -> None:
     assert len(encode(envelopes("spring", 200))) / 200 < 40
+
+
+class _FirstBody(msgspec.Struct, array_like=True, frozen=True):
+    """The body as it was before it had columns with defaults: what a program of that time reads and writes."""
+
+    campaign: str
+    steps: list[int]
+    locals: list[str]
+    domains: list[str]
+    attempts: list[int]
+    doubts: list[int]
+    queued_at: list[float]
+    names: list[str]
+    columns: list[list[str]]
+    rows: list[dict[str, str]]
+
+
+@pytest.mark.row("F48")
+def test_packs_of_before_are_read_and_programs_of_before_read_ours() -> None:
+    some = envelopes("spring", 3, start=5, queued_at=99.0)
+    for envelope in some:
+        envelope.tried_at = 1234.5
+    ours = encode(some)
+    theirs = msgspec.msgpack.decode(zlib.decompress(ours[HEADER.size :]), type=_FirstBody)
+    assert (theirs.campaign, theirs.steps, theirs.domains, theirs.queued_at) == ("spring", [1, 1], ["example.org"], [99.0])
+    old = ours[: HEADER.size] + zlib.compress(msgspec.msgpack.encode(theirs))
+    read = decode(old)
+    assert [envelope.tried_at for envelope in read] == [0.0] * 3
+    for envelope in read:
+        envelope.tried_at = 1234.5
+    assert read == some
+
+
+def test_what_was_not_tried_costs_a_pack_one_octet() -> None:
+    some = envelopes("spring", 200)
+    body = zlib.decompress(encode(some)[HEADER.size :])
+    assert body.endswith(b"\x90")  # an empty array

@@ -14,6 +14,7 @@ from sender.assembly import expander
 from sender.errors import ConfigErrors
 from sender.model import Envelope, State
 from sender.outbox import open_outbox
+from sender.policy.suppression import Digests
 from sender.queue import open_queue
 from sender.queue.base import Queue
 from sender.queue.client import Client
@@ -50,7 +51,7 @@ async def store(directory: Path) -> AsyncIterator[tuple[Client, Queue]]:
 
 async def expand(here: Town, queue: Queue) -> None:
     """Until nothing is left in the inbox."""
-    machine = expander(here.settings, queue, here.around)
+    machine = expander(here.settings, queue, Digests(bytes(32)), here.around)
     with trio.fail_after(PATIENCE_S):
         while await machine.step():
             pass

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -98,7 +98,7 @@ class Stage:
         """`penstock run`, ended in order at the end of the block unless the test has ended it."""
         self.starts += 1
         async with scene.fleet(self.config, self.log) as process:
-            await eventually("Valkey answers", self._answers)
+            await eventually("Valkey answers", self.answers)
             self._queue = await open_queue(f"unix://{self.socket}", partitions=_PARTITIONS)
             try:
                 yield process
@@ -203,7 +203,8 @@ class Stage:
         found = processes_of(self.directory).items()
         return {number: words for number, words in found if any(mark in words for mark in marks)}
 
-    async def _answers(self) -> bool:
+    async def answers(self) -> bool:
+        """Whether the fleet's Valkey takes commands."""
         if not self.socket.exists():
             return False
         try:
@@ -216,14 +217,22 @@ class Stage:
 
 
 @asynccontextmanager
-async def stage(*, troubles: float = 0.0, settings: Callable[[str], str] = lambda text: text) -> AsyncIterator[Stage]:
-    """The emulated internet and a configuration for it; no fleet runs yet. `settings` may change penstock.toml."""
+async def stage(
+    *,
+    troubles: float = 0.0,
+    settings: Callable[[str], str] = lambda text: text,
+    world: Mapping[str, object] | None = None,
+) -> AsyncIterator[Stage]:
+    """The emulated internet and a configuration for it; no fleet runs yet.
+
+    `settings` may change penstock.toml; `world` has more options for the emulator (see `workers.emulator.process`).
+    """
     async with AsyncExitStack() as stack:
         directory = stack.enter_context(scene.stage())
         config = directory / "config"
         config.mkdir(mode=0o700)
         records = scene.make_keys(config)
-        options = {"records": records, "record": True, "troubles": troubles, "greylist_s": 0.2}
+        options = {"records": records, "record": True, "troubles": troubles, "greylist_s": 0.2, **(world or {})}
         emulator = await stack.enter_async_context(scene.emulator(directory, options))
         scene.write_config(config, None, emulator.ready, free_ports(8))
         penstock = config / "penstock.toml"

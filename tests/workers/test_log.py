@@ -180,7 +180,7 @@ def test_an_attempt_tells_who_where_what_and_why(root_logging: None) -> None:
             reply=None,
             why="connection lost",
             outcome=Outcome(verdict=Verdict.DEFERRED, category=Category.NETWORK, in_doubt=True),
-            next=Later(due=1_700_000_300.0, attempts=1, doubts=1),
+            next=Later(due=1_700_000_300.0, attempts=1, doubts=1, tried_at=1_700_000_000.0),
             seconds=0.0,
         ),
     )

@@ -118,3 +118,30 @@ def test_a_token_file_that_is_not_ascii_is_refused_without_telling_it(home: Path
     with pytest.raises(ConfigError, match="not a text of ASCII characters") as caught:
         places.token_keys(made)
     assert "geheim" not in str(caught.value)
+
+
+def test_a_suppression_key_is_made_once_for_us_alone(home: Path) -> None:
+    made = settings(home)
+    with pytest.raises(ConfigError, match=r"suppression\.key: can't be read: .*; `penstock run` makes one"):
+        places.suppression_digests(made)
+    places.make_suppression_key(made)
+    path = places.suppression_file(made)
+    assert path.stat().st_mode & 0o777 == 0o600
+    mark = places.suppression_digests(made).mark
+    places.make_suppression_key(made)
+    assert places.suppression_digests(made).mark == mark
+    path.chmod(0o640)
+    with pytest.raises(ConfigError, match="others may read it; chmod 0600"):
+        places.suppression_digests(made)
+
+
+def test_a_suppression_key_that_is_named_is_never_made(home: Path) -> None:
+    made = settings(home, '[suppression]\nkey_file = "shared.key"\n')
+    places.make_suppression_key(made)
+    assert places.suppression_file(made) == home / "config" / "shared.key"
+    assert not places.suppression_file(made).exists()
+    places.suppression_file(made).write_text("geheim")
+    places.suppression_file(made).chmod(0o600)
+    with pytest.raises(ConfigError, match="expected 64 hexadecimal digits") as caught:
+        places.suppression_digests(made)
+    assert "geheim" not in str(caught.value)

@@ -1,112 +1,151 @@
-"""The scheduler: due ones return, the dead give back, and after the store was away nobody is taken for dead too soon."""
+"""The scheduler: each duty at its own pace, whatever becomes of the others, and what the dead held comes back in time."""
 
-from collections.abc import AsyncIterator
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TypeVar
 
 import pytest
 import structlog
 import trio
+from structlog.testing import LogCapture
 from trio.testing import MockClock
 
 from sender.errors import BackendError
 from sender.metrics import Metrics
-from sender.queue.base import OWNER_LIFE_S
 from sender.queue.memory import MemoryQueue
+from sender.queue.owners import OWNER_LIFE_S
 from sender.settings import load
-from tests.rig import clock
+from tests.queue.feeding import conserved, filled, leased
+from tests.rig import EPOCH, clock
 from workers.process import Process
 from workers.scheduler import schedule
 
+T = TypeVar("T")
+
+
+@pytest.fixture(autouse=True)
+def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A state directory of the test's own, and no threads: the virtual clock would run on while one is waited for."""
+
+    async def inline(work: Callable[..., T], *arguments: object) -> T:
+        await trio.lowlevel.checkpoint()
+        return work(*arguments)
+
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setattr("trio.to_thread.run_sync", inline)
+
 
 class Diary(MemoryQueue):
-    """Notes when it was asked for what; away when the test says so."""
+    """Notes when it was asked for what, and by which time; away, or slow at one thing, when the test says so."""
 
     def __init__(self) -> None:
         super().__init__()
         self.away = False
-        self.asked: list[tuple[str, float]] = []
+        self.slow: dict[str, float] = {}
+        self.asked: defaultdict[str, list[float]] = defaultdict(list)
+        self.given: list[float] = []
 
     async def promote(self, now: float, limit: int) -> int:
-        return await self._note("promote")
+        self.given.append(now)
+        await self._note("promote")
+        return await super().promote(now, limit)
 
     async def reclaim(self, now: float) -> int:
-        return await self._note("reclaim")
+        self.given.append(now)
+        await self._note("reclaim")
+        return await super().reclaim(now)
 
-    async def _note(self, what: str) -> int:
-        await trio.lowlevel.checkpoint()
+    async def beats(self) -> Mapping[str, int]:
+        await self._note("beats")
+        return await super().beats()
+
+    async def _note(self, what: str) -> None:
+        self.asked[what].append(trio.current_time())
+        await trio.sleep(self.slow.get(what, 0.0))
         if self.away:
             raise BackendError("the store is away")
-        self.asked.append((what, trio.current_time()))
-        return 0
-
-    def times(self, what: str) -> list[float]:
-        return [at for asked, at in self.asked if asked == what]
-
-
-class Wall:
-    """The wall clock, which somebody may set; it stands in for the module `time`."""
-
-    def __init__(self) -> None:
-        self.set_by_s = 0.0
-
-    def time(self) -> float:
-        return clock() + self.set_by_s
-
-
-@pytest.fixture
-def wall(monkeypatch: pytest.MonkeyPatch) -> Wall:
-    made = Wall()
-    monkeypatch.setattr("workers.scheduler.time", made)
-    return made
 
 
 @asynccontextmanager
-async def scheduling(queue: Diary) -> AsyncIterator[Process]:
-    logger = structlog.wrap_logger(None, processors=[structlog.testing.LogCapture()])
-    process = Process(name="scheduler-0", settings=load(), queue=queue, metrics=Metrics(), log=logger, draining=trio.Event())
+async def scheduling(queue: Diary) -> AsyncIterator[LogCapture]:
+    said = LogCapture()
+    process = Process(
+        name="scheduler-0",
+        settings=load(),
+        queue=queue,
+        clock=clock,
+        metrics=Metrics(),
+        log=structlog.wrap_logger(None, processors=[said]),
+        draining=trio.Event(),
+    )
     async with trio.open_nursery() as nursery:
         nursery.start_soon(schedule, process)
-        yield process
+        yield said
+        assert process.ready
         process.draining.set()
 
 
-async def test_due_ones_come_back_at_once_and_silence_is_judged_only_after_a_life(
-    autojump_clock: MockClock, wall: Wall
-) -> None:
-    queue = Diary()
-    async with scheduling(queue) as process:
-        await trio.sleep(OWNER_LIFE_S - 0.5)
-        assert process.ready
-        assert len(queue.times("promote")) > 50
-        assert queue.times("reclaim") == []
-        await trio.sleep(10)
-        assert 8 <= len(queue.times("reclaim")) <= 11
-
-
-@pytest.mark.parametrize("trouble", ["the store was away", "the wall clock was set", "the wall clock was set back"])
-async def test_after_trouble_owners_get_their_time_to_say_that_they_live(
-    autojump_clock: MockClock, wall: Wall, trouble: str
-) -> None:
+async def test_each_duty_has_its_own_pace_and_the_processs_clock(autojump_clock: MockClock) -> None:
     queue = Diary()
     async with scheduling(queue):
-        await trio.sleep(20)
-        assert queue.times("reclaim")
-        match trouble:
-            case "the store was away":
-                queue.away = True
-                await trio.sleep(30)
-                queue.away = False
-            case "the wall clock was set":
-                wall.set_by_s = 3_600.0
-            case _:
-                wall.set_by_s = -3_600.0
-        back = trio.current_time()
+        await trio.sleep(60)
+    assert 200 <= len(queue.asked["promote"]) <= 241
+    assert 50 <= len(queue.asked["reclaim"]) <= 61
+    assert 50 <= len(queue.asked["beats"]) <= 61
+    assert all(EPOCH <= now <= EPOCH + 61 for now in queue.given)
+
+
+async def test_what_is_slow_holds_up_nothing_else(autojump_clock: MockClock) -> None:
+    queue = Diary()
+    queue.slow = {"reclaim": 30.0}
+    async with scheduling(queue):
+        await trio.sleep(60)
+    assert len(queue.asked["promote"]) >= 200
+    assert len(queue.asked["reclaim"]) == 2
+
+
+async def test_what_a_dead_owner_held_comes_back_after_its_life_and_not_before(autojump_clock: MockClock) -> None:
+    queue = Diary()
+    await filled(queue, 20)
+    await queue.join("worker-1")
+    await leased(queue, 12)
+    async with scheduling(queue) as said:
+        await trio.sleep(OWNER_LIFE_S - 0.5)
+        assert (await queue.depth(clock())).leased == 12
+        await trio.sleep(4)
+        assert (await queue.depth(clock())).leased == 0
+    told = {entry["event"]: entry for entry in said.entries}
+    assert told["fenced"]["owner"] == "worker-1"
+    assert told["reclaimed"]["envelopes"] == 12
+    await conserved(queue)
+
+
+async def test_what_belongs_to_no_member_comes_back_at_once(autojump_clock: MockClock) -> None:
+    queue = Diary()
+    await filled(queue, 20)
+    await leased(queue, 12)
+    async with scheduling(queue):
+        await trio.sleep(0.5)
+        assert (await queue.depth(clock())).leased == 0
+
+
+async def test_after_the_store_was_away_all_goes_on_and_the_operator_was_told_once(autojump_clock: MockClock) -> None:
+    queue = Diary()
+    async with scheduling(queue) as said:
+        await trio.sleep(10)
+        queue.away = True
         await trio.sleep(30)
-        assert min(at for at in queue.times("promote") if at > back) < back + 0.5
-        assert back + OWNER_LIFE_S - 0.5 <= min(at for at in queue.times("reclaim") if at > back) < back + OWNER_LIFE_S + 1
+        queue.away = False
+        back = trio.current_time()
+        await trio.sleep(5)
+    for duty in ("promote", "reclaim", "beats"):
+        assert min(at for at in queue.asked[duty] if at > back) < back + 1.5
+    assert [entry["why"] for entry in said.entries if entry["event"] == "trouble"] == ["the store is away"]
 
 
-async def test_draining_ends_it_at_once(autojump_clock: MockClock, wall: Wall) -> None:
+async def test_draining_ends_it_at_once(autojump_clock: MockClock) -> None:
     with trio.fail_after(1):
         async with scheduling(Diary()):
             await trio.sleep(0.5)

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import click
 
@@ -19,8 +18,9 @@ from sender.errors import ConfigError, ConfigErrors
 from sender.policy.receivers import Profiles
 from sender.settings import Settings, read
 from sender.settings.checks import redis_flaw
+from sender.settings.store_url import StoreUrl
 from workers.commands.options import config_option
-from workers.places import host_name, token_file, token_keys
+from workers.places import host_name, suppression_digests, suppression_file, token_file, token_keys
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +89,15 @@ def _tokens(settings: Settings, today: date) -> Iterator[Finding]:
         yield from (Finding(error=error) for error in several.errors)
 
 
+def _suppression(settings: Settings, today: date) -> Iterator[Finding]:
+    if not settings.suppression.key_file and not suppression_file(settings).exists():
+        return  # the first `penstock run` makes it
+    try:
+        suppression_digests(settings)
+    except ConfigError as error:
+        yield _main(settings, "suppression.key_file", str(error))
+
+
 def _ca_file(settings: Settings, today: date) -> Iterator[Finding]:
     if settings.net.ca_file and not settings.path(settings.net.ca_file).is_file():
         yield _main(settings, "net.ca_file", f"{settings.path(settings.net.ca_file)}: no such file")
@@ -97,11 +106,10 @@ def _ca_file(settings: Settings, today: date) -> Iterator[Finding]:
 def _redis(settings: Settings, today: date) -> Iterator[Finding]:
     if redis_flaw(settings.redis.url):
         return  # empty, or reported already
-    url = urlsplit(settings.redis.url)
-    remote = url.scheme in ("redis", "valkey", "rediss", "valkeys") and url.hostname not in ("localhost", "127.0.0.1", "::1")
-    if remote and url.scheme in ("redis", "valkey"):
+    url = StoreUrl.parse(settings.redis.url)
+    if url.remote and not url.tls:
         yield _main(settings, "redis.url", "another host without TLS: recipients cross the network in clear", fatal=False)
-    if remote and not url.password:
+    if url.remote and not (url.password or url.cert_file):
         yield _main(settings, "redis.url", "another host without a password", fatal=False)
 
 
@@ -146,6 +154,7 @@ CHECKS: tuple[Callable[[Settings, date], Iterator[Finding]], ...] = (
     _receivers,
     _keys,
     _tokens,
+    _suppression,
     _ca_file,
     _redis,
     _metrics,

@@ -10,10 +10,12 @@ import msgspec
 import trio
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from sender.errors import ConfigError
 from sender.model import State
 from sender.queue.base import CampaignStatus
+from workers.commands.campaigns import Line, as_condition, lines_of
 from workers.commands.options import config_option
 from workers.process import open_configured_queue
 
@@ -24,22 +26,35 @@ from workers.process import open_configured_queue
 @config_option
 def command(campaign: str | None, as_json: bool, config: Path | None) -> None:
     """Show counts by state and receiver: of CAMPAIGN, or of all campaigns in a line each."""
-    statuses = trio.run(_fetch, campaign, config)
-    if as_json:
-        documents = [as_document(status) for status in statuses]
-        click.echo(msgspec.json.format(msgspec.json.encode(documents[0] if campaign else documents)).decode())
-    elif campaign:
-        Console().print(by_receiver(statuses[0]), _summary(statuses[0]))
+    if campaign:
+        line = trio.run(_one, campaign, config)
+        if as_json:
+            _print_json({**as_document(line.status), "doing": as_condition(line.condition)})
+        else:
+            Console().print(by_receiver(line.status), _summary(line.status), Text(line.condition.text()))
     else:
-        Console().print(overview(statuses))
+        statuses = trio.run(_all, config)
+        if as_json:
+            _print_json([as_document(status) for status in statuses])
+        else:
+            Console().print(overview(statuses))
 
 
-async def _fetch(campaign: str | None, config: Path | None) -> Sequence[CampaignStatus]:
+async def _one(campaign: str, config: Path | None) -> Line:
     async with open_configured_queue(config) as (_, queue):
-        statuses = await queue.status([campaign] if campaign else await queue.campaigns())
-    if campaign and not statuses:
+        lines = await lines_of(queue, [campaign], await queue.time())
+    if not lines:
         raise ConfigError(f"campaign {campaign}", "", "the queue knows none of that id")
-    return statuses
+    return lines[0]
+
+
+async def _all(config: Path | None) -> Sequence[CampaignStatus]:
+    async with open_configured_queue(config) as (_, queue):
+        return await queue.status(await queue.campaigns())
+
+
+def _print_json(document: Any) -> None:
+    click.echo(msgspec.json.format(msgspec.json.encode(document)).decode())
 
 
 def as_document(status: CampaignStatus) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from sender.assembly import campaigns
 from sender.content.campaign_file import load as load_campaign
 from sender.content.spec import CampaignSpec, dump
 from sender.content.template import compile_campaign
-from sender.errors import ConfigError, ConfigErrors
+from sender.errors import BackendError, ConfigError, ConfigErrors
 from sender.queue import inbox
 from sender.queue.base import CampaignStatus, Queue, RowBatch
 from sender.queue.memory import MemoryQueue
@@ -48,7 +48,7 @@ def command(campaign_file: Path, recipients: BinaryIO, campaign_id: str | None, 
 async def _submit(campaign_file: Path, stream: BinaryIO, campaign_id: str, config: Path | None) -> None:
     settings = load(config)
     submission = check(campaign_file, stream, campaign_id, settings)
-    async with connected(settings, 0.0) as queue:
+    async with connected(settings, 0.0, fit=True) as queue:
         await hand_over(submission, queue)
 
 
@@ -128,7 +128,10 @@ async def _add(queue: Queue, submission: Submission) -> None:
     with _progress() as progress:
         task = progress.add_task(campaign, total=submission.size)
         while some := list(islice(batches, _BATCHES_AT_ONCE)):
-            added += await queue.add_rows(campaign, some)
+            try:
+                added += await queue.add_rows(campaign, some)
+            except BackendError as error:
+                raise BackendError(f"{error}\n{_unfinished(campaign, rows)}") from error
             count += len(some)
             rows += sum(map(_rows, some))
             progress.update(task, completed=submission.recipients.octets)
@@ -139,6 +142,10 @@ async def _add(queue: Queue, submission: Submission) -> None:
     click.echo(f"{campaign}: {rows:,} recipients read; {added} of {count} batches submitted.")
     click.echo(f"{count - added} batches were NOT added: an earlier submission has brought their numbers.")
     click.echo(f"That is right for a repeat of the same list, and for no other: {_OTHER}.")
+
+
+def _unfinished(campaign: str, rows: int) -> str:
+    return f"{campaign}: {rows:,} recipients were taken before that; submit the list again: the rest is added, none is doubled"
 
 
 def _rows(batch: RowBatch) -> int:

@@ -4,6 +4,7 @@ Raises OSError (of which ssl.SSLError is one) when the other side breaks the con
 """
 
 import contextlib
+import select
 import socket
 import ssl
 import struct
@@ -29,6 +30,13 @@ class Channel:
     def source(self) -> str:
         """The address the other side connected from."""
         return str(self._socket.getpeername()[0])
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether the other side has gone, be there something left to read or not."""
+        poll = select.poll()
+        poll.register(self._socket, select.POLLRDHUP)
+        return bool(poll.poll(0))
 
     async def receive(self) -> bytes:
         """The next octets; b"" when the other side has ended the connection."""

@@ -9,12 +9,13 @@ The rules it keeps:
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
 from workers.emulator.answers import Answer
 from workers.emulator.ledger import Taken
+from workers.emulator.strikes import Does, Point, Struck
 from workers.emulator.visit import Visit
 
 _COMMAND_OCTETS = 4_096
@@ -56,7 +57,15 @@ class Message:
     content: bytes
 
 
-Event = StartTls | Message
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """A strike comes before the next reply: send `before`, do what the strike does, then call `resume`."""
+
+    before: bytes
+    struck: Struck
+
+
+Event = StartTls | Message | Held
 
 
 class _Reading(Enum):
@@ -96,6 +105,8 @@ class Dialogue:
             b"EXPN": lambda _: self._say(_NOT_HERE),
         }
         self._greeted = False
+        self._is_held = False
+        self._unjudged: tuple[bytes, Answer | None] | None = None  # held up at its dot
         # The transaction, if there is one; `_begin` forgets it.
         self._open = False
         self._utf8 = False
@@ -111,9 +122,10 @@ class Dialogue:
         """True once the last reply is in the output: send it and hang up."""
         return self._reading is _Reading.NOTHING
 
-    def open(self, now: float) -> None:
+    def open(self, now: float) -> list[Event]:
         """The connection is there: puts the greeting, or the refusal, into the output."""
-        self._say(self._visit.arrive(now))
+        self._say(self._struck(Point.GREETING, self._visit.arrive(now)))
+        return self._take_events()
 
     def receive(self, data: bytes, now: float) -> list[Event]:
         """Take what came from the network; never raises, whatever it is."""
@@ -121,8 +133,15 @@ class Dialogue:
         self._now = now
         while self._step():
             pass
-        events, self._events = self._events, []
-        return events
+        return self._take_events()
+
+    def resume(self, now: float) -> list[Event]:
+        """What had to come before the reply has come: go on, with the reply and with what was read meanwhile."""
+        self._is_held, self._now = False, now
+        if self._unjudged is not None:
+            (content, refusal), self._unjudged = self._unjudged, None
+            self._judge(content, refusal)
+        return self.receive(b"", now)
 
     def take_output(self) -> bytes:
         """What to send now; b"" when there is nothing."""
@@ -137,8 +156,14 @@ class Dialogue:
         self._begin()
         self._reading = _Reading.COMMAND
 
+    def _take_events(self) -> list[Event]:
+        events, self._events = self._events, []
+        return events
+
     def _step(self) -> bool:
         """Handle one unit of input; False when more is needed."""
+        if self._is_held:
+            return False
         if self._reading is _Reading.COMMAND:
             return self._read_command()
         if self._reading is _Reading.CONTENT:
@@ -171,6 +196,8 @@ class Dialogue:
         else:
             end, skip = buffer.find(_DOT, max(0, self._scanned - 4)), 5
             if end == -1:
+                if buffer and not self._scanned:
+                    self._strike(Point.CONTENT)
                 self._scanned = len(buffer)
                 self._bound_content()
                 return False
@@ -192,6 +219,8 @@ class Dialogue:
     def _read_chunk(self) -> bool:
         piece = self._buffer[: self._chunk_left]
         del self._buffer[: len(piece)]
+        if self._chunk_left > len(piece) > 0 and not self._chunks:
+            self._strike(Point.CONTENT)
         self._chunk_left -= len(piece)
         if self._recipients and not self._too_big:
             self._chunks += piece
@@ -212,9 +241,19 @@ class Dialogue:
             self._say(_TOO_BIG)
             self._begin()
             return
-        answer, taken = self._visit.message(self._sender, tuple(self._recipients), content, self._now, tls=self._tls)
+        refusal = self._strike(Point.DOT)
+        if self._is_held:
+            self._unjudged = (content, refusal)
+        else:
+            self._judge(content, refusal)
+
+    def _judge(self, content: bytes, refusal: Answer | None) -> None:
+        answer, taken = refusal, None
+        if answer is None:
+            answer, taken = self._visit.message(self._sender, tuple(self._recipients), content, self._now, tls=self._tls)
         if taken is not None:
             self._events.append(Message(taken=taken, content=content))
+            answer = self._struck(Point.TAKEN, answer)
         self._say(answer)
         self._begin()
 
@@ -234,7 +273,7 @@ class Dialogue:
         }
         lines = [f"{self._visit.host} at your service, [{self._visit.source}]"]
         lines += [keyword for keyword, is_offered in offered.items() if is_offered]
-        self._greet(_reply(250, "", "\n".join(lines)), extended=True)
+        self._greet(self._struck(Point.EHLO, _reply(250, "", "\n".join(lines))), extended=True)
 
     def _helo(self, name: bytes) -> None:
         if name.strip():
@@ -244,16 +283,18 @@ class Dialogue:
 
     def _greet(self, answer: Answer, *, extended: bool) -> None:
         self._begin()
-        self._greeted, self._extended = True, extended
+        self._greeted, self._extended = answer.code < 400, extended
         self._say(answer)
 
     def _starttls(self, rest: bytes) -> None:
         if rest or not self._extended or self._tls or not self._visit.behaviour.offers.starttls:
             self._say(_SEQUENCE)
             return
-        self._say(_READY)
-        self._events.append(StartTls())
-        self._reading = _Reading.HANDSHAKE
+        answer = self._struck(Point.STARTTLS, _READY)
+        self._say(answer)
+        if answer.code == _READY.code:
+            self._events.append(StartTls())
+            self._reading = _Reading.HANDSHAKE
 
     def _mail(self, rest: bytes) -> None:
         found = _PATH.fullmatch(rest)
@@ -266,6 +307,7 @@ class Dialogue:
         refusal = self._refused_parameter(found.group(3).decode("ascii", "replace"))
         address = self._address(found.group(2))
         answer = refusal or (_NEEDS_UTF8 if address is None else self._visit.mail(self._now, tls=self._tls))
+        answer = self._struck(Point.MAIL, answer)
         self._open = answer.code < 400
         self._sender = address or ""
         self._say(answer)
@@ -295,7 +337,7 @@ class Dialogue:
         if address is None:
             self._say(_NEEDS_UTF8)
             return
-        answer = self._visit.rcpt(address, self._now, already=len(self._recipients))
+        answer = self._struck(Point.RCPT, self._visit.rcpt(address, self._now, already=len(self._recipients)), [address])
         if answer.code < 400:
             self._recipients.append(address)
         self._say(answer, rcpt=address)
@@ -313,8 +355,9 @@ class Dialogue:
         if rest or not self._recipients or self._chunks:
             self._say(_SEQUENCE)
             return
-        self._say(self._visit.behaviour.answers.data_ok)
-        if not self.closing:
+        answer = self._struck(Point.DATA, self._visit.behaviour.answers.data_ok)
+        self._say(answer)
+        if answer.code == 354:
             self._reading, self._scanned = _Reading.CONTENT, 0
 
     def _bdat(self, rest: bytes) -> None:
@@ -347,6 +390,20 @@ class Dialogue:
     def _mistake(self, answer: Answer) -> None:
         self._mistakes += 1
         self._say(_ENOUGH if self._mistakes > _MISTAKES else answer)
+
+    def _struck(self, point: Point, answer: Answer, recipients: Sequence[str] = ()) -> Answer:
+        """The answer that is due, or what a strike puts in its place."""
+        return self._strike(point, recipients) or answer
+
+    def _strike(self, point: Point, recipients: Sequence[str] = ()) -> Answer | None:
+        """What a strike says here, where there is one that says something; the connection may be held up first."""
+        struck = self._visit.strike(point, recipients or self._recipients)
+        if struck is None:
+            return None
+        if struck.strike.does is not Does.NOTHING:
+            self._events.append(Held(before=self.take_output(), struck=struck))
+            self._is_held = True
+        return struck.strike.answer
 
     def _say(self, answer: Answer, *, rcpt: str = "") -> None:
         self._replies += 1

@@ -11,9 +11,11 @@ import trio
 from workers.emulator.certificates import Authority
 from workers.emulator.dialogue import Dialogue, Message
 from workers.emulator.dns import serve_dns
+from workers.emulator.doors import Doors
 from workers.emulator.ledger import Counts, Judged, Ledger, Taken
-from workers.emulator.smtp import Service, Station, bind_all, serve_smtp
+from workers.emulator.smtp import Service, Station, bind_all, doors
 from workers.emulator.spool import Spool
+from workers.emulator.strikes import Strikes
 from workers.emulator.visit import Office, Visit
 from workers.emulator.world import World, build
 from workers.emulator.zone import Zone
@@ -37,6 +39,8 @@ class Internet:
         self.smtp_port = 0
         self.ca_file = Path()
         self.spool: Spool | None = None
+        self.strikes = Strikes()
+        self.doors: Doors | None = None  # while something listens
         self._keep, self._record = keep, record
         self.ledger = Ledger(self._note)
         self.stations = tuple(self._stations())
@@ -63,6 +67,15 @@ class Internet:
         """Let every receiver forget every source: what it held against them, and whom it greylisted."""
         for station in self.stations:
             station.office.forget()
+
+    def move(self, domain: str, receiver: str) -> None:
+        """From now on that receiver hosts the domain, and DNS says so; KeyError when there is none of that name."""
+        for station in self.stations:
+            station.office.domains -= {domain}
+        self.office(receiver).domains |= {domain}
+        self.zone.remove(domain)
+        for host in self.world.receiver(receiver).hosts:
+            self.zone.add(domain, "MX", f"{host.preference} {host.name}.", self.world.options.ttl_s)
 
     def copies(self) -> dict[str, int]:
         """How many messages each recipient was sent: the independent count that a run is held against."""
@@ -99,6 +112,7 @@ class Internet:
                 frozenset(receiver.domains),
                 seed=self.world.options.seed,
                 ledger=self.ledger,
+                strikes=self.strikes,
             )
             stations.extend(Station(host=host, office=office) for host in receiver.hosts)
         return stations
@@ -138,6 +152,7 @@ async def emulate(
                 internet.spool = Spool(internet.ledger, internet.zone, processes=verifiers)
                 nursery.start_soon(internet.spool.run)
             service = Service(authority=authority, clock=clock, deliver=internet.deliver)
-            nursery.start_soon(serve_smtp, internet.stations, listeners, service)
+            internet.doors = doors(internet.stations, listeners, service)
+            nursery.start_soon(internet.doors.run)
             yield internet
             nursery.cancel_scope.cancel()

@@ -1,9 +1,7 @@
 """The emulated internet as a process of its own: `python -m workers.emulator.process '{"directory": "..."}'`.
 
 1. One JSON line on standard output says where everything is.
-2. Each JSON line on standard input is a request, answered by one line: {"ask": "stats"} for the receivers' counts,
-   {"ask": "settle"} for the same once every signature has been judged, {"ask": "records", "records": [[name, kind, value]]}
-   to add to the DNS, {"ask": "forgive"} to forget every source.
+2. Each JSON line on standard input is a request, answered by one line: `requests` has the list of them.
 3. The end of standard input ends it, so that it can't outlive its parent; SIGTERM and SIGINT do too.
 """
 
@@ -21,6 +19,7 @@ import trio
 
 from workers.emulator.internet import Internet, emulate
 from workers.emulator.ledger import Judged, Taken
+from workers.emulator.requests import answer
 from workers.emulator.world import World, WorldOptions, build
 from workers.emulator.zone import Zone
 
@@ -39,6 +38,9 @@ class Options(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=T
     greylist_s: float = 2.0
     strict: bool = False
     requires_dkim: bool = True
+    pipelining: bool | None = None  # whether all receivers offer it; None: each as it does
+    chunking: bool | None = None  # likewise
+    ttl_s: int = 300
     verifiers: int = 1
     record: bool = True
     dns_port: int = 0
@@ -56,6 +58,9 @@ async def run(options: Options, report: Report) -> None:
             greylist_s=options.greylist_s,
             strict=options.strict,
             requires_dkim=options.requires_dkim,
+            pipelining=options.pipelining,
+            chunking=options.chunking,
+            ttl_s=options.ttl_s,
         )
     )
     zone = world.zone()
@@ -121,38 +126,9 @@ async def _answer_requests(internet: Internet, report: Report) -> None:
         async for data in stdin:
             *lines, buffer = (buffer + data).split(b"\n")
             for line in lines:
-                report(await _answer(internet, line))
+                report(await answer(internet, line))
             if len(buffer) > _REQUEST_OCTETS:
                 return
-
-
-async def _answer(internet: Internet, line: bytes) -> dict[str, Any]:
-    try:
-        request = msgspec.json.decode(line)
-        asked = request["ask"]
-    except (msgspec.DecodeError, KeyError, TypeError):
-        return {"error": 'a request is one JSON object in one line, such as {"ask": "stats"}'}
-    if asked == "settle":
-        await internet.settled()
-    elif asked == "forgive":
-        internet.forgive()
-    elif asked == "records":
-        try:
-            for name, kind, value in request["records"]:
-                internet.zone.add(name, kind, value)
-        except (KeyError, TypeError, ValueError) as error:
-            return {"error": f"records: {error}"}
-    elif asked != "stats":
-        return {"error": f"unknown request {asked!r}; known: stats, settle, records, forgive"}
-    return stats(internet)
-
-
-def stats(internet: Internet) -> dict[str, Any]:
-    """The receivers' counts, each and in total."""
-    return {
-        "receivers": {name: counts.as_dict() for name, counts in internet.counts().items()},
-        "total": internet.ledger.total().as_dict(),
-    }
 
 
 def main() -> None:

@@ -3,22 +3,27 @@
 import errno
 import socket
 import ssl
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 import trio
 
 from workers.emulator.certificates import Authority
-from workers.emulator.channel import Channel, accept, listen
-from workers.emulator.dialogue import Dialogue, Message
+from workers.emulator.channel import Channel, listen
+from workers.emulator.dialogue import Dialogue, Event, Held, Message
+from workers.emulator.doors import Doors
+from workers.emulator.strikes import Does, Struck
 from workers.emulator.visit import Office, Visit
 from workers.emulator.world import Host
 
 _IDLE_S = 300.0  # RFC 5321 section 4.5.3.2.7 asks for 5 minutes at least
 _PORT_TRIES = 50
-_OUT_OF_DESCRIPTORS = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
-_BREATH_S = 0.1
+_LOOK_S = 0.05  # how often one that is held up looks whether the other side is still there
+
+
+class _Over(Exception):
+    """A strike, or the other side, has ended the connection."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,26 +63,14 @@ def bind_all(addresses: Sequence[str], port: int = 0) -> tuple[int, list[socket.
     raise OSError(errno.EADDRINUSE, "no port is free on all addresses of the emulated receivers")
 
 
-async def serve_smtp(stations: Sequence[Station], listeners: Sequence[socket.socket], service: Service) -> None:
-    """Receive mail until cancelled; the listeners are closed then."""
-    async with AsyncExitStack() as stack:
-        for listener in listeners:
-            stack.callback(listener.close)
-        async with trio.open_nursery() as nursery:
-            for station, listener in zip(stations, listeners, strict=True):
-                nursery.start_soon(_serve_station, station, listener, service, nursery)
+def doors(stations: Sequence[Station], listeners: Sequence[socket.socket], service: Service) -> Doors:
+    """The stations' doors, one listener each: `run` them to receive mail."""
+    by_host = {station.host.name: station for station in stations}
 
+    async def serve(host: str, channel: Channel) -> None:
+        await _serve_connection(by_host[host], channel, service)
 
-async def _serve_station(station: Station, listener: socket.socket, service: Service, nursery: trio.Nursery) -> None:
-    while True:
-        try:
-            channel = await accept(listener)
-        except OSError as error:
-            if error.errno not in _OUT_OF_DESCRIPTORS:
-                raise
-            await trio.sleep(_BREATH_S)  # the clients wait in the backlog
-        else:
-            nursery.start_soon(_serve_connection, station, channel, service)
+    return Doors(dict(zip(by_host, listeners, strict=True)), serve)
 
 
 async def _serve_connection(station: Station, channel: Channel, service: Service) -> None:
@@ -88,34 +81,78 @@ async def _serve_connection(station: Station, channel: Channel, service: Service
         return
     visit = Visit(station.office, source=source, host=station.host.name)
     try:
-        await _converse(Dialogue(visit), channel, station, service)
-    except (OSError, ssl.SSLError):
-        pass  # the client broke off: nothing that was taken is lost
+        await _Talk(Dialogue(visit), channel, station, service).converse()
+    except (_Over, OSError, ssl.SSLError):
+        pass  # the client broke off, or we were to: nothing that was taken is lost
     finally:
         visit.leave()
         channel.close()
 
 
-async def _converse(dialogue: Dialogue, channel: Channel, station: Station, service: Service) -> None:
-    reply_s = station.office.behaviour.reply_s
-    with trio.move_on_after(_IDLE_S) as idle:
-        dialogue.open(service.clock())
-        await channel.send(dialogue.take_output())
-        while not dialogue.closing:
-            data = await channel.receive()
-            if not data:
-                return
-            starts_tls = False
-            for event in dialogue.receive(data, service.clock()):
-                if isinstance(event, Message):
-                    await service.deliver(event)
-                    if reply_s:
-                        await trio.sleep(reply_s)
-                else:
-                    starts_tls = True
-            await channel.send(dialogue.take_output())
-            if starts_tls:
-                await channel.start_tls(service.authority.context(station.host.name))
-                dialogue.tls_started()
-            idle.deadline = trio.current_time() + _IDLE_S
-        await channel.finish()
+class _Talk:
+    """One connection: what the dialogue asks for, done on the channel."""
+
+    def __init__(self, dialogue: Dialogue, channel: Channel, station: Station, service: Service) -> None:
+        self._dialogue, self._channel, self._service = dialogue, channel, service
+        self._reply_s, self._name = station.office.behaviour.reply_s, station.host.name
+
+    async def converse(self) -> None:
+        """From the greeting to the end."""
+        dialogue, clock = self._dialogue, self._service.clock
+        with trio.move_on_after(_IDLE_S) as idle:
+            await self._attend(dialogue.open(clock()))
+            while not dialogue.closing:
+                data = await self._channel.receive()
+                if not data:
+                    return
+                await self._attend(dialogue.receive(data, clock()))
+                idle.deadline = trio.current_time() + _IDLE_S
+            await self._channel.finish()
+
+    async def _attend(self, events: Sequence[Event]) -> None:
+        """Do what has to be done before the reply, and send the reply."""
+        starts_tls, left = False, deque(events)
+        while left:
+            event = left.popleft()
+            if isinstance(event, Message):
+                await self._service.deliver(event)
+                if self._reply_s:
+                    await trio.sleep(self._reply_s)
+            elif isinstance(event, Held):
+                await self._channel.send(event.before)
+                await self._befall(event.struck)
+                left.extend(self._dialogue.resume(self._service.clock()))
+            else:
+                starts_tls = True
+        await self._channel.send(self._dialogue.take_output())
+        if starts_tls:
+            await self._channel.start_tls(self._service.authority.context(self._name))
+            self._dialogue.tls_started()
+
+    async def _befall(self, struck: Struck) -> None:
+        """Do what the strike does; returns where the connection goes on after it."""
+        match struck.strike.does:
+            case Does.HOLD:
+                await self._hold(struck.healed)
+            case Does.WAIT:
+                await trio.sleep(struck.strike.wait_s)
+            case Does.SILENCE:
+                while await self._channel.receive():
+                    pass
+                raise _Over
+            case Does.DEAF:
+                await self._hold(trio.Event())
+            case Does.CLOSE:
+                await self._channel.finish()
+                raise _Over
+            case Does.RESET:
+                self._channel.reset()
+                raise _Over
+
+    async def _hold(self, until: trio.Event) -> None:
+        """Wait, reading nothing: what the client sends meanwhile fills the window."""
+        while not until.is_set():
+            if self._channel.abandoned:
+                raise _Over
+            with trio.move_on_after(_LOOK_S):
+                await until.wait()

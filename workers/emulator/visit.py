@@ -5,11 +5,13 @@ Pure: the time is an argument and nothing is drawn at random, so a whole day of 
 
 import re
 from collections import OrderedDict
+from collections.abc import Sequence
 
 from workers.emulator.answers import Answer
 from workers.emulator.behaviour import SPAM_MARK, Behaviour, Mailbox, mailbox
 from workers.emulator.ledger import Ledger, Taken, message_id
 from workers.emulator.standing import Mood, Standing
+from workers.emulator.strikes import Point, Strikes, Struck
 
 _SOURCES = 10_000  # remembered at once; the one longest unseen is forgotten
 _FIRST_SEEN = 200_000  # recipients whose first attempt is remembered
@@ -24,13 +26,23 @@ _TOO_MANY = Answer(code=452, enhanced="4.5.3", text="Too many recipients")
 class Office:
     """One receiver: the same memory behind all of its hosts."""
 
-    def __init__(self, name: str, behaviour: Behaviour, domains: frozenset[str], *, seed: int, ledger: Ledger) -> None:
+    def __init__(
+        self,
+        name: str,
+        behaviour: Behaviour,
+        domains: frozenset[str],
+        *,
+        seed: int,
+        ledger: Ledger,
+        strikes: Strikes | None = None,
+    ) -> None:
         self.name = name
         self.behaviour = behaviour
         self.domains = domains
         self.seed = seed
         self.ledger = ledger
         self.counts = ledger.of(name)
+        self.strikes = strikes or Strikes()
         self.visits = 0
         self._standings: OrderedDict[str, Standing] = OrderedDict()
         self._first_seen: OrderedDict[tuple[str, str], float] = OrderedDict()
@@ -102,6 +114,10 @@ class Visit:
         if self._present:
             self._standing.open -= 1
             self._present = False
+
+    def strike(self, point: Point, recipients: Sequence[str]) -> Struck | None:
+        """What befalls this connection here."""
+        return self.office.strikes.at(point, self.host, recipients)
 
     def encrypted(self) -> None:
         self.office.counts.tls += 1

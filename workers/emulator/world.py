@@ -55,6 +55,9 @@ class WorldOptions:
     greylist_s: float = 2.0  # real ones ask for 5 to 15 minutes
     strict: bool = False  # judge volume and reputation with the receivers' real patience
     requires_dkim: bool = True  # of the receivers that really do
+    pipelining: bool | None = None  # whether all receivers offer it; None: each as it does
+    chunking: bool | None = None  # likewise
+    ttl_s: int = 300  # of the receivers' MX records and addresses
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,10 +77,10 @@ class World:
         zone = Zone()
         for receiver in self.receivers:
             for host in receiver.hosts:
-                zone.add(host.name, "A", host.address)
+                zone.add(host.name, "A", host.address, self.options.ttl_s)
             for domain in (name for name in receiver.domains if name not in _CURIOUS):
                 for host in receiver.hosts:
-                    zone.add(domain, "MX", f"{host.preference} {host.name}.")
+                    zone.add(domain, "MX", f"{host.preference} {host.name}.", self.options.ttl_s)
         _add_curiosities(zone, self.receiver("smallhost-1").hosts[0])
         return zone
 
@@ -261,6 +264,7 @@ def _tuned(name: str, behaviour: Behaviour, options: WorldOptions) -> Behaviour:
         trust = replace(trust, judged_from=1_000_000_000)
     return replace(
         behaviour,
+        offers=_offers(behaviour.offers, options),
         trust=trust,
         requires_dkim=behaviour.requires_dkim and options.requires_dkim,
         greylist_s=options.greylist_s if behaviour.greylist_s else 0.0,
@@ -269,6 +273,12 @@ def _tuned(name: str, behaviour: Behaviour, options: WorldOptions) -> Behaviour:
         hiccup_share=behaviour.hiccup_share * options.troubles,
         complaint_share=behaviour.complaint_share * options.troubles,
     )
+
+
+def _offers(offers: Offers, options: WorldOptions) -> Offers:
+    if options.pipelining is not None:
+        offers = replace(offers, pipelining=options.pipelining)
+    return offers if options.chunking is None else replace(offers, chunking=options.chunking)
 
 
 # Domains that try the sender's resolver, with records of their own; behind them is smallhost-1, where anything would be.

@@ -33,6 +33,7 @@ class Zone:
     def __init__(self) -> None:
         self._records: dict[dns.name.Name, dict[dns.rdatatype.RdataType, dns.rrset.RRset]] = {}
         self._faults: dict[dns.name.Name, Fault] = {}
+        self._outage: Fault | None = None
         self._texts: dict[str, str] = {}
         self._parents: set[dns.name.Name] = set()  # names that exist only because something stands below them
         self.version = 0  # grows with every change
@@ -75,6 +76,10 @@ class Zone:
         else:
             self._faults[_key(name)] = fault
 
+    def break_all(self, fault: Fault | None) -> None:
+        """Let every question fail in this way, whatever its name; None ends that."""
+        self._outage = fault
+
     def texts(self) -> dict[str, str]:
         """The TXT of every name that has one, the last one added: where the DKIM verifier finds its keys."""
         return dict(self._texts)
@@ -87,7 +92,7 @@ class Zone:
             return response
         response.flags |= dns.flags.AA | dns.flags.RA
         name, kind = query.question[0].name, query.question[0].rdtype
-        fault = self._faults.get(name)
+        fault = self._outage or self._faults.get(name)
         if fault is Fault.SILENCE:
             return None
         if fault is Fault.SERVFAIL:

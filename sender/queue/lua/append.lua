@@ -1,5 +1,5 @@
-#!lua
--- Append a chunk's packs and final states to one partition, once. With route.lua.
+#!lua flags=allow-oom
+-- Append a chunk's packs and final states to one partition, once. With route.lua. A full store takes it: see stage.lua.
 --
 -- KEYS  1  P count:<campaign>  hash    see route.lua; "=chunk" is the last chunk applied here
 --       2  P events            stream  see settle.lua

@@ -1,11 +1,11 @@
 #!lua flags=allow-oom
--- Owners live, and who else does. A full server must not make owners look dead: what they hold would go out twice.
+-- An owner beats, if it is a member. A full server must not make owners look dead: what they hold would go out twice.
 --
--- KEYS  1  penstock:{fleet}:owners  zset  owner -> its last heartbeat
--- ARGV  1  now   2  seconds an owner lives without a heartbeat   then owners
--- Gives all that live.
+-- KEYS  1  penstock:{fleet}:members  hash  see join.lua
+-- ARGV  1  owner
+-- Gives all members. To be told again only hurries a number that nobody waits for.
 
-for place = 3, #ARGV do
-  redis.call('ZADD', KEYS[1], 'GT', ARGV[1], ARGV[place])
+if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 1 then
+  redis.call('HINCRBY', KEYS[1], ARGV[1], 1)
 end
-return redis.call('ZRANGEBYSCORE', KEYS[1], string.format('%.6f', ARGV[1] - ARGV[2]), '+inf')
+return redis.call('HKEYS', KEYS[1])

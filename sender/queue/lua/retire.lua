@@ -3,13 +3,21 @@
 --
 -- KEYS  1  penstock:{inbox}:ended     zset  campaign -> when to look whether it is finished
 --       2  penstock:{inbox}:finished  zset  campaign -> when it was seen to be
--- ARGV  1  now   2  when to look again   then pairs: campaign, 1 where it is finished or 0
+--       3  penstock:{inbox}:scheduled  set  campaigns that a scheduler has to look after
+-- ARGV  1  now   2  when to look again   then pairs: campaign, and 1 where it is finished, "parked" where some of it may be
+--       sent again, else 0
 
 for place = 3, #ARGV, 2 do
-  if ARGV[place + 1] == '1' then
-    redis.call('ZADD', KEYS[2], 'NX', ARGV[1], ARGV[place])
-    redis.call('ZREM', KEYS[1], ARGV[place])
+  local campaign, finished = ARGV[place], ARGV[place + 1]
+  if finished == '0' then
+    redis.call('ZREM', KEYS[2], campaign)
   else
-    redis.call('ZADD', KEYS[1], 'XX', ARGV[2], ARGV[place])
+    redis.call('ZADD', KEYS[2], 'NX', ARGV[1], campaign)
+  end
+  if finished == '1' then
+    redis.call('ZREM', KEYS[1], campaign)
+    redis.call('SREM', KEYS[3], campaign)
+  else
+    redis.call('ZADD', KEYS[1], 'XX', ARGV[2], campaign)
   end
 end

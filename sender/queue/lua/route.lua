@@ -2,12 +2,25 @@
 --
 -- P is the key prefix of one partition, penstock:{pNN}: ; all keys below share its hash tag. Which campaigns wait in a
 -- route is not known to the caller, so the keys that name a campaign are computed here and can't be declared in KEYS.
---   P routes                    zset  route -> when its oldest ready envelope was queued
---   P turns:<route>             zset  campaign -> priority * CLASS + envelopes granted: the smallest goes next
---   P ages:<route>              zset  campaign -> when its oldest ready envelope here was queued
+--   P routes                    zset  route -> when the oldest ready envelope that may be leased here was queued
+--   P turns:<route>             zset  campaign in line -> priority * CLASS + envelopes granted: the smallest goes next
+--   P ages:<route>              zset  campaign in line -> when its oldest ready envelope here was queued
 --   P packs:<campaign>:<route>  zset  pack -> when its oldest envelope was queued; equal ones stand by first ordinal
---   P waiting                   hash  "ready <route>", "leased", "later" -> envelopes
---   P count:<campaign>          hash  "=accepted", "=chunk", "=priority", "<state> <receiver>", "deferred <receiver>"
+--   P where:<campaign>          hash  route with ready packs of it, in line or set aside -> how many envelopes
+--   P later:<campaign>          zset  route NUL pack -> when it is due
+--   P due                       zset  campaign -> when the first of its later packs is due
+--   P holds                     hash  campaign -> "<start> <end>": not leased from start until before end; end may be inf
+--   P budget                    hash  campaign with a limited rate -> envelopes it may still lease here; "#<campaign>" ->
+--                                     the last grant that was added
+--   P aside:<campaign>          set   routes where it waits beside the line, held or without budget
+--   P asides                    zset  campaign with such routes -> when to look whether they may line up again
+--   P waiting                   hash  "ready <route>", "leased", "later" -> envelopes; "aside <route>" -> how many of the
+--                                     ready ones are set aside
+--   P count:<campaign>          hash  "=accepted", "=chunk", "=priority", "<state> <receiver>", "deferred <receiver>";
+--                                     "=scheduled": it was held at its start
+--
+-- A campaign that has ready packs on a route is in its `where`, and there either in line (in turns and ages) or set aside.
+-- Stores of earlier programs also have P later, a zset of route NUL campaign NUL pack: promote.lua moves it over.
 --
 -- Fair share: start-time fair queueing, counted in envelopes (the same rules as fairshare.py).
 
@@ -25,12 +38,14 @@ local function pack_size(pack)
   return size and size >= 1 and size <= 1000 and size or 1
 end
 
--- Make a pack ready; the same pack twice is one.
-local function put(P, route, campaign, pack)
-  local age, size = pack_age(pack), pack_size(pack)
-  if redis.call('ZADD', P .. 'packs:' .. campaign .. ':' .. route, age, pack) == 0 then
-    return 0
+local function count_aside(P, route, size)
+  if redis.call('HINCRBY', P .. 'waiting', 'aside ' .. route, size) <= 0 then
+    redis.call('HDEL', P .. 'waiting', 'aside ' .. route)
   end
+end
+
+-- The campaign's work on the route may be leased. Who joins the line starts level with the one that got least.
+local function line_up(P, route, campaign, age)
   local turns = P .. 'turns:' .. route
   if not redis.call('ZSCORE', turns, campaign) then
     local class = (tonumber(redis.call('HGET', P .. 'count:' .. campaign, '=priority')) or 0) * CLASS
@@ -39,24 +54,116 @@ local function put(P, route, campaign, pack)
   end
   redis.call('ZADD', P .. 'ages:' .. route, 'LT', age, campaign)
   redis.call('ZADD', P .. 'routes', 'LT', age, route)
+end
+
+-- Make a pack ready; the same pack twice is one.
+local function put(P, route, campaign, pack)
+  local age, size = pack_age(pack), pack_size(pack)
+  if redis.call('ZADD', P .. 'packs:' .. campaign .. ':' .. route, age, pack) == 0 then
+    return 0
+  end
   redis.call('HINCRBY', P .. 'waiting', 'ready ' .. route, size)
+  local first = redis.call('HINCRBY', P .. 'where:' .. campaign, route, size) == size -- nothing here, so nothing set aside
+  if not first and redis.call('SISMEMBER', P .. 'aside:' .. campaign, route) == 1 then
+    count_aside(P, route, size)
+  else
+    line_up(P, route, campaign, age)
+  end
   return size
 end
 
--- Packs of this campaign were taken from the route: bring ages and turns up to date.
-local function taken(P, route, campaign)
-  local head = redis.call('ZRANGE', P .. 'packs:' .. campaign .. ':' .. route, 0, 0, 'WITHSCORES')
-  if head[2] then
-    redis.call('ZADD', P .. 'ages:' .. route, head[2], campaign)
-  else
-    redis.call('ZREM', P .. 'ages:' .. route, campaign)
-    redis.call('ZREM', P .. 'turns:' .. route, campaign)
-  end
+-- The line of a route has changed: bring up to date since when work waits there that may be leased; `left` envelopes at all.
+local function line_changed(P, route, left)
   local oldest = redis.call('ZRANGE', P .. 'ages:' .. route, 0, 0, 'WITHSCORES')
   if oldest[2] then
     redis.call('ZADD', P .. 'routes', oldest[2], route)
   else
     redis.call('ZREM', P .. 'routes', route)
-    redis.call('HDEL', P .. 'waiting', 'ready ' .. route)
+    if left <= 0 or redis.call('HEXISTS', P .. 'waiting', 'aside ' .. route) == 0 then
+      redis.call('HDEL', P .. 'waiting', 'ready ' .. route, 'aside ' .. route)
+    end
   end
+end
+
+-- Packs of this campaign with so many envelopes were taken from the route.
+local function taken(P, route, campaign, size)
+  local left = redis.call('HINCRBY', P .. 'waiting', 'ready ' .. route, -size)
+  local head = redis.call('ZRANGE', P .. 'packs:' .. campaign .. ':' .. route, 0, 0, 'WITHSCORES')
+  if head[2] then
+    redis.call('HINCRBY', P .. 'where:' .. campaign, route, -size)
+    redis.call('ZADD', P .. 'ages:' .. route, 'XX', head[2], campaign) -- XX: not where it is set aside
+  else
+    redis.call('ZREM', P .. 'ages:' .. route, campaign)
+    redis.call('ZREM', P .. 'turns:' .. route, campaign)
+    redis.call('HDEL', P .. 'where:' .. campaign, route)
+  end
+  line_changed(P, route, left)
+end
+
+-- Packs were taken from what the campaign has for later: bring up to date when the first of the rest is due.
+local function later_changed(P, campaign)
+  local first = redis.call('ZRANGE', P .. 'later:' .. campaign, 0, 0, 'WITHSCORES')
+  if first[2] then
+    redis.call('ZADD', P .. 'due', first[2], campaign)
+  else
+    redis.call('ZREM', P .. 'due', campaign)
+  end
+end
+
+-- How many envelopes of the campaign may be leased now, math.huge where nothing says; if none, until when to wait.
+local function permitted(P, campaign, now)
+  local hold = redis.call('HGET', P .. 'holds', campaign)
+  if hold then
+    local start, stop = string.match(hold, '^(%S+) (%S+)$')
+    if now >= tonumber(start) and now < tonumber(stop) then
+      return 0, stop
+    end
+  end
+  local left = redis.call('HGET', P .. 'budget', campaign)
+  return left and tonumber(left) or math.huge, 'inf' -- until `grant` says otherwise
+end
+
+-- Envelopes that were leased come back untried: they have used up nothing of a limited rate.
+local function refund(P, campaign, size)
+  if redis.call('HEXISTS', P .. 'budget', campaign) == 1 then
+    redis.call('HINCRBY', P .. 'budget', campaign, size)
+    redis.call('ZADD', P .. 'asides', 'XX', 0, campaign)
+  end
+end
+
+-- The campaign leaves the line of this route, until `wake` looks at it.
+local function set_aside(P, route, campaign, again)
+  redis.call('ZREM', P .. 'turns:' .. route, campaign)
+  redis.call('ZREM', P .. 'ages:' .. route, campaign)
+  if redis.call('EXISTS', P .. 'packs:' .. campaign .. ':' .. route) == 1 then
+    redis.call('SADD', P .. 'aside:' .. campaign, route)
+    redis.call('ZADD', P .. 'asides', again, campaign)
+    local size = redis.call('HINCRBY', P .. 'where:' .. campaign, route, 0) -- 0 where earlier programs put it: they kept none
+    redis.call('HINCRBY', P .. 'waiting', 'aside ' .. route, size)
+  end
+  line_changed(P, route, math.huge)
+end
+
+-- Let up to `most` routes of the campaign line up again, as far as it may be leased; gives how many did.
+-- A limited rate lets no more routes line up than it has envelopes left, and some others a second later.
+local function wake(P, campaign, now, most)
+  local may, again = permitted(P, campaign, now)
+  local woken = 0
+  if may > 0 then
+    for _, route in ipairs(redis.call('SPOP', P .. 'aside:' .. campaign, math.min(most, may))) do
+      count_aside(P, route, -(tonumber(redis.call('HGET', P .. 'where:' .. campaign, route)) or 0))
+      local head = redis.call('ZRANGE', P .. 'packs:' .. campaign .. ':' .. route, 0, 0, 'WITHSCORES')
+      if head[2] then
+        line_up(P, route, campaign, head[2])
+        woken = woken + 1
+      end
+    end
+    again = may < math.huge and now + 1 or now
+  end
+  if redis.call('EXISTS', P .. 'aside:' .. campaign) == 1 then
+    redis.call('ZADD', P .. 'asides', again, campaign)
+  else
+    redis.call('ZREM', P .. 'asides', campaign)
+  end
+  return woken
 end

@@ -2,22 +2,26 @@
 -- Record what became of leased envelopes. With route.lua.
 --
 -- KEYS  1  P leases  hash    lease -> owner
---       2  P later   zset    route NUL campaign NUL pack -> when it is due
+--       2  P due     zset    campaign -> when the first of its later packs is due
 --       3  P events  stream  v 1, lines: events as JSON lines, those of one settlement call together
 --       computed, because they follow from the lease's record: those of route.lua, and
 --       P lease:<id>    hash    see lease.lua
 --       P settled:<id>  bitmap  positions settled
+--       P doubts:<campaign>  hash  ordinal -> what an operator may send again (redis_doubts.py)
+--       P doubted            set   campaigns with something of that kind here
 -- ARGV  1  P   2  settlements, MessagePack: {lease, {state: {position ...}}, {{due, {position ...}, pack, tried} ...},
---          events}
---       where packs and events (0: none) are places in ARGV, because this MessagePack knows text only
---       3  how many entries of events are kept, about   then packs and events
--- Gives the returns that were settled in part before, as {settlement from 0, return from 0, open position ...}: they
--- are left as they are, and the caller packs what is open again.
+--          events, {position: {ordinal, doubt}}}
+--       where packs, events (0: none) and doubts are places in ARGV, because this MessagePack knows text only
+--       3  how many entries of events are kept, about   then packs, events, doubts
+-- Gives {returns, gone}: the returns that were settled in part before, as {settlement from 0, return from 0, open position
+-- ...}: they are left as they are, and the caller packs what is open again; and how many positions were of leases that are
+-- gone.
 --
 -- A position that is set changes nothing, and a lease that is gone is ignored: so telling it again changes nothing.
 
 local P, kept = ARGV[1], ARGV[3]
-local partly, told = {}, {}
+local KEPT_DOUBTS = 100000 -- of this partition; what comes beyond is UNKNOWN without content
+local partly, told, gone = {}, {}, 0
 
 local function open_positions(bits, size, positions)
   local open = {}
@@ -29,6 +33,17 @@ local function open_positions(bits, size, positions)
   return open
 end
 
+local function park(campaign, ordinal, doubt)
+  local counts = P .. 'count:' .. campaign
+  if (tonumber(redis.call('HGET', P .. 'waiting', 'parked')) or 0) >= KEPT_DOUBTS then
+    redis.call('HINCRBY', counts, '=unkept', 1)
+  elseif redis.call('HSET', P .. 'doubts:' .. campaign, ordinal, doubt) == 1 then
+    redis.call('SADD', P .. 'doubted', campaign)
+    redis.call('HINCRBY', P .. 'waiting', 'parked', 1)
+    redis.call('HINCRBY', counts, '=parked', 1)
+  end
+end
+
 for number, settlement in ipairs(cmsgpack.unpack(ARGV[2])) do
   local id, final, returns, events = settlement[1], settlement[2], settlement[3], settlement[4]
   local record, bits = P .. 'lease:' .. id, P .. 'settled:' .. id
@@ -37,10 +52,13 @@ for number, settlement in ipairs(cmsgpack.unpack(ARGV[2])) do
     local route, campaign, size = held[1], held[2], tonumber(held[3])
     local receiver, counts, settled = string.match(route, '/(.*)$'), P .. 'count:' .. campaign, 0
     for state, positions in pairs(final) do
-      local new = 0
+      local new, doubts = 0, state == 'unknown' and settlement[5] or {}
       for _, position in ipairs(positions) do
         if position < size and redis.call('SETBIT', bits, position, 1) == 0 then
           new = new + 1
+          if doubts[position] then
+            park(campaign, doubts[position][1], ARGV[doubts[position][2]])
+          end
         end
       end
       if new > 0 then
@@ -57,13 +75,15 @@ for number, settlement in ipairs(cmsgpack.unpack(ARGV[2])) do
         end
         settled = settled + #open
         if due > 0 then
-          redis.call('ZADD', KEYS[2], due, struct.pack('ss', route, campaign) .. pack)
+          redis.call('ZADD', P .. 'later:' .. campaign, due, struct.pack('s', route) .. pack)
+          redis.call('ZADD', KEYS[2], 'LT', due, campaign)
           redis.call('HINCRBY', P .. 'waiting', 'later', #open)
           if tried > 0 then
             redis.call('HINCRBY', counts, 'deferred ' .. receiver, tried)
           end
         else
           put(P, route, campaign, pack)
+          refund(P, campaign, #open)
         end
       elseif #open > 0 then
         partly[#partly + 1] = { number - 1, place - 1, unpack(open) }
@@ -77,9 +97,16 @@ for number, settlement in ipairs(cmsgpack.unpack(ARGV[2])) do
         redis.call('HDEL', KEYS[1], id)
       end
     end
+  else
+    for _, positions in pairs(final) do
+      gone = gone + #positions
+    end
+    for _, back in ipairs(returns) do
+      gone = gone + #back[2]
+    end
   end
 end
 if #told > 0 then
   redis.call('XADD', KEYS[3], 'MAXLEN', '~', kept, '*', 'v', 1, 'lines', table.concat(told, '\n'))
 end
-return partly
+return { partly, gone }

@@ -1,0 +1,157 @@
+"""What binds a route: its sources, the processes that have their addresses, and what each of its lanes says."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from sender.explanation import FOR_EVER, Explanation, Limit, Note, Reason, counted, joined, printable
+from sender.facts import FleetFacts
+from sender.model import LaneId, Route, Source
+from sender.queue.finding import LaneReport, RouteWork
+
+# A lane in one of these sends nothing; the others of its route take the work.
+_CLOSED = ("fenced", "journal", "pause", "draining", "stop")
+_FREEST = ("nothing to send", "receiver", "process", "connection pace", "window", "pace", *_CLOSED)
+_WORDS = {
+    "pause": "is paused",
+    "stop": "has nothing it may send: its receiver has stopped a domain or a campaign",
+    "pace": "sends at its pace",
+    "connection pace": "opens connections at its pace",
+    "window": "has all connections in use that it may have",
+    "receiver": "is sending",
+    "process": "waits for a place in its process",
+    "draining": "is ending",
+    "fenced": "may not send",
+    "journal": "may not send",
+    "nothing to send": "has nothing to send",
+}
+
+
+def route_reasons(fleet: FleetFacts, route: Route, ahead: int | None = None) -> Iterator[Reason]:
+    """What keeps the next envelope of this route, or the one with so many `ahead` of it."""
+    sources = fleet.of_pool(route.pool)
+    able = [source for source in sources if source.host in ("", *fleet.hosts)]
+    if not sources or not fleet.owners or not able:
+        yield _nobody(fleet, route, sources)
+        return
+    lanes = [LaneId(source=source.name, receiver=route.receiver) for source in able]
+    reports = [fleet.lanes[lane] for lane in lanes if lane in fleet.lanes]
+    sending = [report for report in reports if report.limit not in _CLOSED]
+    silent = len(able) - len(reports)
+    if sending:
+        yield _busy(fleet, sending, ahead)
+    elif silent:
+        text = f"no lane of {route} has said anything yet: a process begins one within a second"
+        yield Reason(limit=Limit.LANE, text=text, origin=f"sources {joined([source.name for source in able])}")
+    else:
+        yield _all_closed(fleet, reports)
+
+
+def closed_reasons(fleet: FleetFacts, route: Route, due: float) -> Iterator[Reason]:
+    """What will still be in the way when it is due; a pace, or a full window, may be another by then."""
+    for reason in route_reasons(fleet, route):
+        if reason.limit in (Limit.NO_SOURCE, Limit.NO_PROCESS) or (reason.detail == "pause" and reason.last > due):
+            yield reason
+
+
+def lane_reason(fleet: FleetFacts, report: LaneReport) -> Reason:
+    """What binds a lane, as it said itself."""
+    text = f"{report.lane} {_WORDS.get(report.limit, report.limit)}" + (f": {report.why}" if report.why else "")
+    return Reason(
+        limit=Limit.LANE, text=printable(text), origin=_origin(fleet, report), until=report.until or None, detail=report.limit
+    )
+
+
+def explain_lane(fleet: FleetFacts, lane: LaneId, work: RouteWork) -> Explanation:
+    """Why a lane does what it does; `work` is what its route has."""
+    source = next((source for source in fleet.sources if source.name == lane.source), None)
+    if source is None:
+        names = joined([source.name for source in fleet.sources]) or "none"
+        text = f"no source is called {lane.source!r}; there are: {names}"
+        reason = Reason(limit=Limit.NO_SOURCE, text=text, origin="sources.toml")
+        return Explanation(subject=str(lane), state="unknown", reasons=(reason,))
+    route = Route(pool=source.pool, receiver=lane.receiver)
+    where = Note(name="route", text=f"{route}, {work_words(work)}")
+    report = fleet.lanes.get(lane)
+    if report is None:
+        reason = _not_running(fleet, source, route, work)
+        return Explanation(subject=str(lane), state="not running", reasons=(reason,), notes=(where,))
+    rate = f", at most {report.messages_per_second:,.3g} messages a second" if report.messages_per_second else ""
+    of = f" of {report.connections}" if report.connections else ""
+    used = f"{report.sessions}{of} connections, {counted(report.holding, 'envelope')} held{rate}"
+    notes = (where, Note(name="now", text=used), Note(name="process", text=report.owner))
+    state = "paused" if report.limit == "pause" else "waiting" if report.limit in _CLOSED else "running"
+    return Explanation(subject=str(lane), state=state, reasons=(lane_reason(fleet, report),), notes=notes)
+
+
+def work_words(work: RouteWork) -> str:
+    """What is ready on a route, in words."""
+    some = "all" if work.aside == work.ready else f"{work.aside:,}"
+    aside = f", {some} of them held back with their campaigns" if work.aside else ""
+    return f"{counted(work.ready, 'envelope')} ready{aside}"
+
+
+def _not_running(fleet: FleetFacts, source: Source, route: Route, work: RouteWork) -> Reason:
+    if not fleet.owners or source.host not in ("", *fleet.hosts):
+        return _nobody(fleet, route, [source])
+    if work.ready > work.aside:
+        return Reason(limit=Limit.LANE, text="its route has work: a process begins it within a second")
+    text = "all that is ready on its route is held back" if work.ready else "nothing is ready on its route"
+    return Reason(limit=Limit.NOTHING, text=f"{text}: lanes begin when there is something to send, and end without")
+
+
+def _nobody(fleet: FleetFacts, route: Route, sources: Sequence[Source]) -> Reason:
+    """No process can send this."""
+    if not sources:
+        pools = joined(sorted({source.pool for source in fleet.sources})) or "none"
+        text = f"no source is in pool {route.pool!r}; there are: {pools}"
+        return Reason(limit=Limit.NO_SOURCE, text=text, origin="pool in sources.toml", until=FOR_EVER)
+    if not fleet.owners:
+        return Reason(limit=Limit.NO_PROCESS, text="no delivery process runs", origin="penstock run delivery", until=FOR_EVER)
+    hosts = joined(sorted({source.host for source in sources}))
+    text = f"no delivery process runs on {hosts}, which has the addresses of pool {route.pool!r}"
+    text += f"; those that run are on {joined(sorted(fleet.hosts))}"
+    return Reason(limit=Limit.NO_PROCESS, text=text, origin="host in sources.toml", until=FOR_EVER)
+
+
+def _all_closed(fleet: FleetFacts, reports: Sequence[LaneReport]) -> Reason:
+    """The one that opens first decides."""
+    first = min(reports, key=lambda report: report.until or FOR_EVER)
+    reason = lane_reason(fleet, first)
+    if len(reports) == 1:
+        return reason
+    text = f"none of {len(reports)} lanes may send; the first to open: {reason.text}"
+    return replace(reason, text=text)
+
+
+def _busy(fleet: FleetFacts, sending: Sequence[LaneReport], ahead: int | None) -> Reason:
+    """Some lanes send: the freest of them says what binds, and together they say how long those before it take at least."""
+    freest = min(sending, key=lambda report: _FREEST.index(report.limit) if report.limit in _FREEST else 0)
+    if freest.limit == "nothing to send":
+        return Reason(limit=Limit.LANE, text=f"{freest.lane} is free, and asks for work within a second", until=fleet.now)
+    reason = lane_reason(fleet, freest)
+    others = f" (one of {len(sending)} lanes that send)" if len(sending) > 1 else ""
+    if not ahead:
+        return replace(reason, text=f"{reason.text}{others}")
+    rate = sum(report.messages_per_second for report in sending)
+    until = max(reason.last, fleet.now + ahead / rate) if rate else reason.until
+    text = f"about {ahead:,} of its campaign go first; {reason.text}{others}"
+    return replace(reason, limit=Limit.TURN, text=text, until=until)
+
+
+def _origin(fleet: FleetFacts, report: LaneReport) -> str:
+    """Where the limit comes from: a rule, or a setting of the receiver's profile."""
+    profile = fleet.profile_file(report.lane.receiver)
+    if report.rule:
+        file = fleet.file_of(report.rule)
+        return f"rule {report.rule}" + (f" ({file})" if file else "")
+    match report.limit:
+        case "pace":
+            return f"limits.messages_per_second ({profile})"
+        case "connection pace":
+            return f"limits.connections_per_minute ({profile})"
+        case "window":
+            return f"limits.connections ({profile})"
+        case "process":
+            return "delivery.sessions (penstock.toml)"
+        case _:
+            return f"process {report.owner}"

@@ -1,0 +1,129 @@
+"""What the queue and the configuration know about an envelope, a campaign or a lane: gathered here, explained elsewhere."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from sender.content.spec import CampaignSpec, parse
+from sender.errors import ConfigErrors
+from sender.events import Event
+from sender.model import LaneId, Source
+from sender.policy.receivers import DEFAULT
+from sender.queue.base import CampaignStatus, Queue
+from sender.queue.control import Control
+from sender.queue.finding import Found, LaneReport, RouteWork, Waits, Whereabouts
+from sender.settings import Settings
+
+_FRESH_S = 10.0  # a lane that said nothing for so long does not run any more
+_ROUTES_SHOWN = 10
+_ANNOUNCED = 1000
+
+_events = msgspec.json.Decoder(Event)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetFacts:
+    """Who sends, and what each lane said last."""
+
+    now: float  # the store's clock, Unix seconds
+    sources: Sequence[Source]
+    files: Mapping[str, str]  # receiver profile -> its file
+    owners: frozenset[str]  # delivery processes that live
+    lanes: Mapping[LaneId, LaneReport]  # of a moment ago
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        """Hosts on which a delivery process lives."""
+        return frozenset(owner.partition("/")[0] for owner in self.owners)
+
+    def of_pool(self, pool: str) -> list[Source]:
+        return [source for source in self.sources if source.pool == pool]
+
+    def file_of(self, rule: str) -> str:
+        """Where a rule stands; "" for those of the program itself."""
+        return self.files.get(rule.partition("/")[0], "")
+
+    def profile_file(self, receiver: str) -> str:
+        return self.files.get(receiver, self.files.get(DEFAULT, ""))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CampaignFacts:
+    """What is known of a campaign."""
+
+    campaign: str
+    status: CampaignStatus | None  # None: the queue knows no such campaign
+    control: Control | None
+    spec: CampaignSpec | None  # None where its content is gone, or of another version
+    announced: bool = False  # not known yet: it waits to be checked
+    ahead: int  # delivery.ahead: how many of its envelopes the expander keeps queued at most
+    waits: Waits | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnvelopeFacts:
+    """What is known of one envelope."""
+
+    ordinal: int
+    campaign: CampaignFacts
+    fleet: FleetFacts
+    found: Found
+    work: RouteWork | None  # on its route, of all campaigns
+    last: Event | None  # the newest event about it, if it is among the newest
+
+
+async def fleet_facts(queue: Queue, settings: Settings) -> FleetFacts:
+    now, lanes = await queue.time(), await queue.lanes()
+    return FleetFacts(
+        now=now,
+        sources=settings.sources,
+        files={name: file for name, (file, _) in settings.receivers.items()},
+        owners=frozenset(await queue.beats()),
+        lanes={lane: report for lane, report in lanes.items() if now - report.at <= _FRESH_S},
+    )
+
+
+async def campaign_facts(queue: Queue, settings: Settings, campaign: str, *, with_waits: bool = False) -> CampaignFacts:
+    statuses, words = await queue.status([campaign]), await queue.controls([campaign])
+    announced = False
+    if not statuses:
+        announced = any(one.campaign == campaign for one in await queue.announcements(_ANNOUNCED))
+    return CampaignFacts(
+        campaign=campaign,
+        status=statuses[0] if statuses else None,
+        control=words.get(campaign),
+        spec=_spec(campaign, await queue.spec(campaign)) if statuses else None,
+        announced=announced,
+        ahead=settings.delivery.ahead,
+        waits=await queue.waits(campaign, _ROUTES_SHOWN) if with_waits else None,
+    )
+
+
+async def envelope_facts(queue: Queue, settings: Settings, campaign: str, ordinal: int) -> EnvelopeFacts:
+    found = await queue.find(campaign, ordinal)
+    return EnvelopeFacts(
+        ordinal=ordinal,
+        campaign=await campaign_facts(queue, settings, campaign),
+        fleet=await fleet_facts(queue, settings),
+        found=found,
+        work=(await queue.work_on([found.route]))[found.route] if found.route is not None else None,
+        last=await _last(queue, campaign, ordinal, found),
+    )
+
+
+async def _last(queue: Queue, campaign: str, ordinal: int, found: Found) -> Event | None:
+    if found.where is Whereabouts.INBOX or (found.envelope is not None and not found.envelope.attempts):
+        return None  # there was no attempt
+    line = await queue.last_event(campaign, ordinal, found.route)
+    try:
+        return _events.decode(line) if line is not None else None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def _spec(campaign: str, document: bytes | None) -> CampaignSpec | None:
+    try:
+        return parse(document, file=f"campaign {campaign}") if document is not None else None
+    except ConfigErrors:  # accepted by a newer version: what can be known of it is shown all the same
+        return None

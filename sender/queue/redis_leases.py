@@ -1,0 +1,71 @@
+"""What the Redis backend's leases hold: reading their records, and giving back what nobody will settle."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import msgspec
+
+from sender.model import Envelope, State
+from sender.queue.base import Refusal
+from sender.queue.client import Command
+from sender.queue.keys import Partition
+from sender.queue.pack import PackError, counted, decode, encode_all
+from sender.queue.redis_part import EVENT_ENTRIES, Bits, RedisPart
+
+
+class RedisLeases(RedisPart):
+    """Leases as they stand in the store."""
+
+    async def _give_back(self, partition: Partition, lease: str) -> int:
+        """Make ready what a lease has not settled; a pack that can't be read is parked, and it alone."""
+        record, bits = partition.key(f"lease:{lease}"), partition.key(f"settled:{lease}")
+        fields, settled = await self._client.run([("HGETALL", record), ("GET", bits)])
+        held = Record.read(fields_of(fields))
+        if held.unreadable:
+            await self._client.run(self._park(partition, lease, held))
+            (settled,) = await self._client.run([("GET", bits)])
+        done = Bits(settled)
+        left = [envelope for position, envelope in held.envelopes.items() if position not in done]
+        keys = (record, bits, partition.key("leases"))
+        (returned,) = await self._client.run(
+            [self._script("give_back", keys, partition.prefix, lease, settled or b"", *encode_all(left))]
+        )
+        return int(returned)
+
+    def _park(self, partition: Partition, lease: str, held: "Record") -> list[Command]:
+        """The commands that end what can't be read: its envelopes are UNKNOWN, each pack a dead letter."""
+        keys = (partition.key("leases"), partition.key("due"), partition.key("events"))
+        positions = [position for some, _, _ in held.unreadable for position in some]
+        told = msgspec.msgpack.encode([(lease, {State.UNKNOWN: positions}, (), 0)])
+        entry = f"leases/{lease}"
+        letters = [
+            self._dead_letter(Refusal(entry=entry, campaign="", why=why, payload=pack)) for _, pack, why in held.unreadable
+        ]
+        return [*letters, self._script("settle", keys, partition.prefix, told, EVENT_ENTRIES)]
+
+
+@dataclass(slots=True)
+class Record:
+    """What a lease's record holds, by position; a pack that can't be read takes as many as the scripts counted it for."""
+
+    envelopes: dict[int, Envelope] = field(default_factory=dict)
+    unreadable: list[tuple[range, bytes, str]] = field(default_factory=list)  # positions, pack, why
+
+    @classmethod
+    def read(cls, record: Mapping[bytes, bytes]) -> "Record":
+        held, start, size = cls(), 0, int(record.get(b"size", 0))
+        for number in sorted(int(name) for name in record if name.isdigit()):
+            pack = record[str(number).encode()]
+            positions = range(start, start + counted(pack))
+            try:
+                found = zip(positions, decode(pack), strict=True)
+                held.envelopes.update((position, envelope) for position, envelope in found if position < size)
+            except PackError as error:
+                held.unreadable.append((positions, pack, str(error)))
+            start = positions.stop
+        return held
+
+
+def fields_of(pairs: list[bytes]) -> dict[bytes, bytes]:
+    """A hash as Redis answers it, name after value."""
+    return dict(zip(pairs[::2], pairs[1::2], strict=True))

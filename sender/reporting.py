@@ -1,0 +1,172 @@
+"""What the lanes of a process say of themselves, about once a second: `penstock why` and live views read it from the queue.
+
+A report names the one thing that binds the lane now (`limit`), in this order:
+
+    fenced           the owner may not send: it could not tell the others that it lives
+    journal          the disk takes no record of what goes out
+    pause            a rule stopped the lane; `why` has the receiver's reply
+    draining         it ends, or goes to another owner
+    stop             nothing held, and a rule stopped a domain or a campaign at this receiver
+    nothing to send  its route has nothing that may be leased now
+    pace             messages a second
+    connection pace  connections a minute
+    window           as many connections as it may have, all in use
+    process          all sessions of the process are in use
+    receiver         nothing of ours: it waits for replies
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import trio
+
+from sender.errors import BackendError
+from sender.lane import Lane
+from sender.model import LaneId, Route
+from sender.policy.pace import Pause
+from sender.policy.stops import Stop, Stops
+from sender.policy.throttle import Throttle
+from sender.queue.finding import Finds, LaneReport
+
+_EVERY_S = 1.0
+_AT_ONCE = 1000  # lanes reported in a second; of more, each is heard of less often
+
+
+class Bound(NamedTuple):
+    """What binds a lane. `until` is a time of the lane's own clock, 0 where it is not known."""
+
+    limit: str
+    why: str
+    until: float = 0.0
+    rule: str = ""
+
+
+class Lanes(Protocol):
+    """What an engine shows of its lanes."""
+
+    def running(self) -> Iterable[Lane]: ...
+    def resting(self, now: float) -> Iterable[tuple[LaneId, Route, Throttle]]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reporter:
+    """Publishes what the lanes of one process do."""
+
+    lanes: Lanes
+    stops: Stops
+    queue: Finds
+    owner: Callable[[], str]
+    clock: Callable[[], float]  # Unix seconds
+    on_trouble: Callable[[str], None] = lambda text: None
+
+    async def run(self) -> None:
+        """Report for ever. What can't be told is told a moment later: nothing depends on it."""
+        while True:
+            reports = list(self.reports())
+            try:
+                await self.queue.report_lanes(self.owner(), reports)
+            except BackendError as error:
+                self.on_trouble(str(error))
+            await trio.sleep(max(_EVERY_S, len(reports) / _AT_ONCE))
+
+    def reports(self) -> Iterator[LaneReport]:
+        """All lanes that run, and those that have ended in a pause: it holds their route all the same."""
+        now, at, owner = trio.current_time(), self.clock(), self.owner()
+        stopped = self.stops.by_receiver(now)
+        for lane in self.lanes.running():
+            bound, crew = binding(lane, stopped.get(lane.id.receiver), now), lane.crew
+            yield LaneReport(
+                lane=lane.id,
+                route=lane.route,
+                owner=owner,
+                at=at,
+                sessions=crew.sessions,
+                connections=lane.throttle.connections(now),
+                holding=crew.holding,
+                messages_per_second=_rate(lane.throttle, now),
+                limit=bound.limit,
+                until=_unix(bound, now, at),
+                rule=bound.rule,
+                why=bound.why,
+            )
+        for lane_id, route, throttle in self.lanes.resting(now):
+            bound = _paused(throttle.pause) if throttle.pause is not None else Bound("nothing to send", "")
+            yield LaneReport(
+                lane=lane_id,
+                route=route,
+                owner=owner,
+                at=at,
+                sessions=0,
+                connections=0,
+                holding=0,
+                messages_per_second=_rate(throttle, now),
+                limit=bound.limit,
+                until=_unix(bound, now, at),
+                rule=bound.rule,
+                why=bound.why,
+            )
+
+
+def binding(lane: Lane, stop: Stop | None, now: float) -> Bound:
+    """The one thing that keeps this lane from sending more; `stop` is what its receiver has stopped beyond the lane."""
+    throttle, crew, services = lane.throttle, lane.crew, lane.crew.services
+    if not services.alive():
+        return Bound("fenced", "this process could not tell the others that it lives: it sends nothing until it can again")
+    if not services.journal.healthy:
+        return Bound("journal", "the journal can't be written, so nothing may go out; the process's log says why")
+    if throttle.pause is not None and throttle.paused(now):
+        return _paused(throttle.pause)
+    if crew.draining:
+        return Bound("draining", "it finishes what it has begun, and ends")
+    if not crew.holding:
+        if stop is not None:
+            return Bound("stop", f"{stop.category}: {stop.reason}", stop.until, stop.rule)
+        return Bound("nothing to send", "its route has nothing that may be leased now")
+    return _pace(throttle, now) or _connections(lane, now)
+
+
+def _paused(pause: Pause) -> Bound:
+    return Bound("pause", f"{pause.category}: {pause.reason}" if pause.reason else str(pause.category), pause.until, pause.rule)
+
+
+def _pace(throttle: Throttle, now: float) -> Bound | None:
+    """Messages a second bind; slowed by a rule, for as long as that lasts."""
+    if throttle.next_message_at(now) <= now:
+        return None
+    share = throttle.pace.share(now)
+    why = f"{_number(_rate(throttle, now))} messages a second"
+    if share >= 1:
+        return Bound("pace", f"{why}, the receiver's limit")
+    why += f", {share:.0%} of the receiver's limit and rising"
+    slowed = throttle.slowed
+    return Bound("pace", f"{why}; slowed by: {slowed.reason}", slowed.until, slowed.rule) if slowed else Bound("pace", why)
+
+
+def _connections(lane: Lane, now: float) -> Bound:
+    throttle, crew = lane.throttle, lane.crew
+    allowed, cap, due = throttle.connections(now), throttle.limits.connections, throttle.next_connection_at(now)
+    if crew.sessions >= allowed:
+        why = f"{crew.sessions} of {allowed}"
+        shrunk = throttle.shrunk
+        if shrunk is not None and now < shrunk.until:
+            return Bound("window", f"{why}, and not {cap}, since: {shrunk.reason}", shrunk.until, shrunk.rule)
+        return Bound("window", why if allowed == cap else f"{why}; up to {cap} as messages are taken")
+    if not crew.sessions and due > now:
+        return Bound("connection pace", f"{_number(throttle.limits.connections_per_minute)} connections a minute", due)
+    if crew.services.slots.statistics().tasks_waiting:
+        return Bound("process", f"all {int(crew.services.slots.total_tokens)} sessions of the process are in use")
+    return Bound("receiver", f"{crew.sessions} of {allowed} connections in use; it waits for replies")
+
+
+def _rate(throttle: Throttle, now: float) -> float:
+    return throttle.limits.messages_per_second * throttle.pace.share(now)
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 10 or value == int(value) else f"{value:.2g}"
+
+
+def _unix(bound: Bound, now: float, at: float) -> float:
+    """The lane's clock starts anywhere; what is published is Unix seconds."""
+    return at + bound.until - now if bound.until else 0.0

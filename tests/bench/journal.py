@@ -1,0 +1,56 @@
+"""What the journal costs a message: its intent, its outcome, and that it is settled, in each mode of syncing."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import trio
+
+from sender.model import Route, State
+from sender.queue.base import Settlement
+from sender.queue.journal import Fsync, Journal
+
+_LEASE = 200
+_EVENT = (
+    b'{"v":1,"id":"spring:12345:1:delivered","type":"delivered","at":1750000000.123,"campaign":"spring","ordinal":12345,'
+    b'"to":"user12345@example.org","attempt":1,"receiver":"google","source":"s1","mx":"mx.google.example","step":"DOT",'
+    b'"code":250,"enhanced":"2.0.0","reply":"OK 1750000000 abcdef","category":"accepted","scope":"recipient","rule":"accepted"}'
+)
+
+
+def run() -> None:
+    """Print µs of CPU and of wall time a message, and the longest that one message was held up."""
+    modes: Sequence[tuple[Fsync, int]] = (("never", 100_000), ("second", 100_000), ("always", 1_000))
+    for fsync, messages in modes:
+        with TemporaryDirectory() as directory:
+            trio.run(_measure, Journal(Path(directory), fsync), fsync, messages)
+
+
+async def _measure(journal: Journal, fsync: Fsync, messages: int) -> None:
+    journal.begin("host/bench-1")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(journal.run)
+        cpu, wall, worst = time.process_time(), time.perf_counter(), 0.0
+        for number in range(messages // _LEASE):
+            worst = max(worst, _lease(journal, f"0123456789ab-{number}-1"))
+            await trio.lowlevel.checkpoint()
+        cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+        nursery.cancel_scope.cancel()
+    journal.close()
+    each = f"{cpu / messages * 1e6:.1f} µs of CPU, {wall / messages * 1e6:,.1f} µs in all"
+    print(f"journal, fsync {fsync}: {each} a message; the slowest took {worst * 1e3:.1f} ms")
+
+
+def _lease(journal: Journal, lease: str) -> float:
+    """A lease's messages one by one, then their settlement; how long the slowest took, seconds."""
+    worst = 0.0
+    for position in range(_LEASE):
+        began = time.perf_counter()
+        journal.intent([(lease, position)])
+        journal.ended((lease, position), State.DELIVERED, _EVENT, at=1_750_000_000.0)
+        worst = max(worst, time.perf_counter() - began)
+    final = tuple((position, State.DELIVERED) for position in range(_LEASE))
+    route = Route(pool="main", receiver="google")
+    journal.settled([Settlement(lease=lease, route=route, campaign="spring", final=final)])
+    return worst
