@@ -39,7 +39,7 @@ from sender.policy.stops import Stops
 from sender.policy.suppression import Digests
 from sender.preparation import Preparer
 from sender.queue.base import Queue
-from sender.queue.journal import NO_JOURNAL, Journaling
+from sender.queue.journaling import NO_JOURNAL, Journaling
 from sender.record import Attempt, Recorder
 from sender.recovery import Recovery
 from sender.reporting import Reporter
@@ -188,18 +188,14 @@ def engine(
     services = EngineServices(
         queue=queue,
         membership=membership,
-        profiles=profiles,
         leaser=leaser,
         settler=settler,
         lanes=lanes,
-        beside=(
-            suppressing.run,
-            lambda: halts.run(machine.withdraw),
-            lambda: _reporter(queue, around, machine, crew.stops, membership).run(),
-        ),
+        beside=(suppressing.run, lambda: halts.run(machine.withdraw), lambda: reporter.run()),
         on_trouble=around.on_trouble,
     )
     machine = Engine(settings.sources, services)
+    reporter = _reporter(queue, around, machine, crew.stops, membership)
     return machine
 
 

@@ -25,7 +25,7 @@ from sender.policy.stops import Stops
 from sender.policy.throttle import Throttle
 from sender.policy.verdict import judge_failure, judge_result
 from sender.preparation import Preparer
-from sender.queue.journal import NO_JOURNAL, Journaling
+from sender.queue.journaling import NO_JOURNAL, Journaling
 from sender.record import Recorder
 from sender.settling import Settler
 from sender.withdrawal import Withdrawn, Withdraws

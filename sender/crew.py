@@ -76,6 +76,11 @@ class Crew:
         return len(self._berths)
 
     @property
+    def opening(self) -> int:
+        """Those of them that are not open yet."""
+        return sum(berth.session is None for berth in self._berths)
+
+    @property
     def idle(self) -> bool:
         """Nothing leased and nobody connected."""
         return not self.holding and not self._berths

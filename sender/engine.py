@@ -21,7 +21,6 @@ from sender.lane import Lane, LaneServices
 from sender.leasing import Leaser
 from sender.membership import Membership, host
 from sender.model import LaneId, Route, Source
-from sender.policy.receivers import Profiles
 from sender.policy.throttle import Throttle
 from sender.queue.base import Queue
 from sender.queue.owners import BEAT_S
@@ -40,7 +39,6 @@ class EngineServices:
 
     queue: Queue
     membership: Membership
-    profiles: Profiles
     leaser: Leaser
     settler: Settler
     lanes: LaneServices
@@ -123,11 +121,10 @@ class Engine:
         async with trio.open_nursery() as life:
             life.start_soon(self._beat, life.cancel_scope)
             life.start_soon(self._let_go)
-            async with trio.open_nursery() as lanes:
+            async with trio.open_nursery() as lanes:  # each of them ends once all of its own is settled
                 while not self._draining.is_set():
                     await self._look(lanes)
                     await self._pause(self._poll_s)
-            await self._services.settler.flush()
             life.cancel_scope.cancel()
         self._claimed.clear()  # they were that membership's
 
@@ -171,7 +168,7 @@ class Engine:
         if lane is not None:
             lane.nudge()
         elif lane_id not in self._claimed and len(self._lanes) < self._lanes_most and self._is_mine(lane_id, source):
-            profile = self._services.profiles.profile(route.receiver)
+            profile = self._services.lanes.profiles.profile(route.receiver)
             lane = Lane(route, source, profile, self._services.lanes, self._throttles.pop(lane_id, None))
             self._lanes[lane_id] = lane
             nursery.start_soon(self._run_lane, lane)

@@ -15,7 +15,7 @@ from sender.policy.retry import Final, Later, decide
 from sender.policy.suppression import UNKNOWN_USER, Digests, nobody_there
 from sender.queue.base import Again
 from sender.queue.doubts import Parked
-from sender.queue.journal import NO_JOURNAL, Journaling
+from sender.queue.journaling import NO_JOURNAL, Journaling
 from sender.queue.suppressions import Suppression
 from sender.settling import Settler
 from sender.withdrawal import Withdrawn

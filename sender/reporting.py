@@ -10,8 +10,8 @@ A report names the one thing that binds the lane now (`limit`), in this order:
     nothing to send  its route has nothing that may be leased now
     pace             messages a second
     connection pace  connections a minute
-    window           as many connections as it may have, all in use
     process          all sessions of the process are in use
+    window           as many connections as it may have, all in use
     receiver         nothing of ours: it waits for replies
 """
 
@@ -146,6 +146,8 @@ def _pace(throttle: Throttle, now: float) -> Bound | None:
 def _connections(lane: Lane, now: float) -> Bound:
     throttle, crew = lane.throttle, lane.crew
     allowed, cap, due = throttle.connections(now), throttle.limits.connections, throttle.next_connection_at(now)
+    if crew.opening and crew.services.slots.statistics().tasks_waiting:
+        return Bound("process", f"all {int(crew.services.slots.total_tokens)} sessions of the process are in use")
     if crew.sessions >= allowed:
         why = f"{crew.sessions} of {allowed}"
         shrunk = throttle.shrunk
@@ -154,8 +156,6 @@ def _connections(lane: Lane, now: float) -> Bound:
         return Bound("window", why if allowed == cap else f"{why}; up to {cap} as messages are taken")
     if not crew.sessions and due > now:
         return Bound("connection pace", f"{_number(throttle.limits.connections_per_minute)} connections a minute", due)
-    if crew.services.slots.statistics().tasks_waiting:
-        return Bound("process", f"all {int(crew.services.slots.total_tokens)} sessions of the process are in use")
     return Bound("receiver", f"{crew.sessions} of {allowed} connections in use; it waits for replies")
 
 

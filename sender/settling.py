@@ -16,7 +16,7 @@ from sender.errors import BackendError
 from sender.model import State
 from sender.queue.base import Again, Lease, Queue, Settlement
 from sender.queue.doubts import Parked
-from sender.queue.journal import NO_JOURNAL, Journaling
+from sender.queue.journaling import NO_JOURNAL, Journaling
 from sender.queue.suppressions import Suppression
 
 

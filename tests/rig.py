@@ -31,7 +31,7 @@ from sender.policy.stops import Stops
 from sender.policy.suppression import Digests
 from sender.preparation import Preparer
 from sender.queue.base import Chunk, Lease, LeaseRequest, ReadyRoute, RoutedPack, RowBatch, Settlement
-from sender.queue.journal import NO_JOURNAL, Journaling
+from sender.queue.journaling import NO_JOURNAL, Journaling
 from sender.queue.memory import MemoryQueue
 from sender.queue.pack import encode_all, size
 from sender.record import Attempt, Recorder
@@ -50,7 +50,7 @@ DIGESTS = Digests(bytes(32))
 KEY = DkimKey(domain="shop.example", selector="s1", algorithm=Algorithm.ED25519)
 
 # Rules whose names say what they do; "big" has limits that no test runs into unless it sets its own.
-_RULES = (
+_RULES: tuple[Mapping[str, object], ...] = (
     {"name": "pause", "category": "rate", "scope": "lane", "pattern": "slow down", "actions": ["pause"], "pause": "60s"},
     {"name": "one", "category": "connection_limit", "scope": "lane", "pattern": "too many conn", "actions": ["one_connection"]},
     {"name": "halve", "category": "rate", "scope": "lane", "pattern": "fewer please", "actions": ["halve"], "pause": "60s"},
@@ -308,7 +308,6 @@ class Rig:
         services = EngineServices(
             queue=self.queue,
             membership=membership,
-            profiles=profiles(**self.limits),
             leaser=lanes.leaser,
             settler=lanes.crew.settler,
             lanes=lanes,

@@ -9,10 +9,11 @@ import trio
 from trio.testing import MockClock
 
 from sender.backlog import Held
-from sender.model import Reply, State, Transaction
-from sender.queue.journal import Journal, NoJournal
+from sender.model import Reply, State, Step, Transaction
+from sender.queue.journal import Journal
 from sender.queue.journal_left import homes
 from sender.queue.journal_record import Key
+from sender.queue.journaling import NoJournal
 from sender.queue.owners import FENCED_AFTER_S
 from sender.withdrawal import Withdrawn
 from tests.office import OK, Lost, Office
@@ -58,6 +59,25 @@ async def test_every_end_of_data_is_in_the_journal_before_it_goes_out(autojump_c
         assert await rig.finished() == {State.DELIVERED: 100}
     assert len(journal.intents) == len(set(journal.intents)) == 100
     assert journal.taken_back == []
+
+
+async def test_what_a_session_did_not_send_after_all_is_taken_back_and_sent_by_another(autojump_clock: MockClock) -> None:
+    """The receiver closes an idle session under us: the message goes over the next one, and was in nobody's hands."""
+    journal, closed = Chronicle(), Lost(step=Step.MAIL)
+    answers = {5: iter([closed, OK])}
+
+    def answer(transaction: Transaction) -> Reply | Lost:
+        assert isinstance(transaction.tag, Held)
+        return next(answers.get(transaction.tag.envelope.ordinal, iter([OK])))
+
+    rig = Rig(office=Office(answer=answer), journal=journal, limits={"connections": 1})
+    await submitted(rig.queue, 10)
+    services = rig.lanes()
+    async with running(rig, services, rig.lane(services)):
+        assert await rig.finished() == {State.DELIVERED: 10}
+    assert [position for _, position in journal.taken_back] == [5]
+    assert [position for _, position in journal.intents].count(5) == 2
+    assert set(rig.office.copies.values()) == {1}
 
 
 async def test_a_withdrawn_envelope_is_passed_over_and_ends(autojump_clock: MockClock) -> None:

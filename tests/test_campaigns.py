@@ -1,5 +1,6 @@
 """Campaigns as delivery needs them: checked as a whole, built once, and refused where this configuration can't send them."""
 
+import gc
 import json
 from typing import Any
 
@@ -85,3 +86,42 @@ async def test_memory_is_bounded_and_forgotten_ones_come_back() -> None:
     assert queue.calls["spec"] == asked
     await known.get("c0")
     assert queue.calls["spec"] == asked + 1
+
+
+async def test_what_leased_envelopes_refer_to_is_in_memory_until_they_are_gone() -> None:
+    queue = Store()
+    for number in range(501):
+        await accepted(queue, f"c{number}")
+    known = campaigns(queue)
+    held = await known.get("c0")
+    for number in range(1, 501):
+        await known.get(f"c{number}")
+    gc.collect()
+    assert len(known.in_memory) == 501
+    assert held in known.in_memory
+    del held
+    gc.collect()
+    assert {campaign.id for campaign in known.in_memory} == {f"c{number}" for number in range(1, 501)}
+
+
+async def test_retries_end_with_its_deadline_and_its_times_are_at_hand() -> None:
+    queue = MemoryQueue()
+    await accepted(queue, "spring", {**SPEC, "start": "2026-03-01T00:00:00Z", "deadline": "2026-03-02T00:00:00Z"})
+    found = await campaigns(queue).get("spring")
+    assert found is not None
+    assert found.schedule.deadline == found.curve.not_after == found.schedule.start + 86_400
+
+
+def test_times_that_never_come_are_refused() -> None:
+    document = json.dumps(
+        {
+            **SPEC,
+            "start": "2026-03-02T12:00:00Z",  # a Monday
+            "deadline": "2026-03-03T08:00:00Z",
+            "windows": [{"days": ["mon", "tue"], "from": "09:00", "to": "11:00"}],
+        }
+    )
+    with pytest.raises(ConfigErrors) as caught:
+        campaigns(MemoryQueue()).check("spring", document.encode())
+    assert str(caught.value) == "campaign spring: windows: none of them is open between the start and the deadline"
+    campaigns(MemoryQueue()).check("spring", document.replace("03T08", "03T10").encode())

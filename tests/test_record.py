@@ -13,8 +13,8 @@ from sender.policy.suppression import Digests
 from sender.policy.verdict import DELIVERED
 from sender.queue.base import Again
 from sender.queue.doubts import Parked
-from sender.queue.journal import NoJournal
 from sender.queue.journal_record import Key
+from sender.queue.journaling import NoJournal
 from sender.queue.suppressions import Suppression
 from sender.record import Attempt, Recorder
 from sender.settling import Settler

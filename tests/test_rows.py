@@ -39,6 +39,13 @@ SECURITY = {
 
 # Broken receivers, signers, workers and clocks.
 FAULTS = {
+    "F10": "a disk that stalls: nothing durable is confirmed meanwhile, and it is told",
+    "F13": "a store that ends on a full disk: nothing acknowledged is lost",
+    "F14": "a store without memory: submissions wait, delivery empties it",
+    "F15": "a store that is unfit: refused at the start by the setting's name, told while it runs",
+    "F18": "a failover: the queue goes on, what was confirmed is there",
+    "F20": "a damaged log: its end can be told and brought back, its middle stops the start",
+    "F21": "replies that are refusals: each by its name, none taken for an empty queue",
     "F1": "a worker that dies with everything leased and nothing sent: nobody lost, nobody doubled",
     "F2": "a worker that dies at any step before an end of data: nobody doubled",
     "F3": "a worker that dies behind an end of data: at most a second copy, and the doubt is counted",

@@ -10,7 +10,7 @@ from sender.errors import BackendError
 from sender.model import State
 from sender.queue.base import Again, Settlement
 from sender.queue.doubts import Parked
-from sender.queue.journal import NoJournal
+from sender.queue.journaling import NoJournal
 from sender.queue.memory import MemoryQueue
 from sender.settling import Settler
 from tests.holding import envelope, lease

@@ -28,7 +28,11 @@ COMMANDS = {
     "doubts": "workers.commands.doubts:command",
 }
 
-_TEMPORARY = 75  # EX_TEMPFAIL of sysexits.h: the store is away or full, and the same command may do later
+
+class _Temporary(click.ClickException):
+    """The store is away or full: the same command may do later."""
+
+    exit_code = 75  # EX_TEMPFAIL of sysexits.h
 
 
 class Commands(click.Group):
@@ -60,9 +64,7 @@ class Commands(click.Group):
 
 
 def _told(text: str, temporary: bool) -> click.ClickException:
-    exception = click.ClickException(text)
-    exception.exit_code = _TEMPORARY if temporary else 1
-    return exception
+    return _Temporary(text) if temporary else click.ClickException(text)
 
 
 def _leaves(group: BaseExceptionGroup[SenderError]) -> list[SenderError]:

@@ -17,17 +17,14 @@ from sender.assembly import Surroundings
 from sender.clock import SteadyClock
 from sender.errors import BackendError, ConfigError
 from sender.metrics import Metrics
-from sender.queue import open_queue
 from sender.queue.base import Queue
-from sender.queue.standing import check
 from sender.record import Attempt
 from sender.settings import Settings, load
 from sender.store_watch import StoreWatch
 from workers import http, log
 from workers.lifeline import drain_signals, take_lifeline
-from workers.places import embedded_elsewhere, redis_url
+from workers.store import connected
 
-_RECONNECT_S = 0.25
 _PORT_MAX = 65_535
 _STORE_PATIENCE_S = 60.0  # a process that starts before its store waits so long for it
 
@@ -125,48 +122,3 @@ async def _observed(process: Process, port_offset: int) -> AsyncIterator[None]:
             nursery.cancel_scope.cancel()
     finally:
         await trio.to_thread.run_sync(server.close)
-
-
-@asynccontextmanager
-async def connected(settings: Settings, patience_s: float, *, fit: bool = False) -> AsyncIterator[Queue]:
-    """The configured queue; a store that is not there yet is waited for, `patience_s` at most, then BackendError.
-
-    `fit` is for those that entrust mail to it: ConfigError where a setting of the store could lose some.
-    """
-    deadline = trio.current_time() + patience_s
-    while True:
-        try:
-            queue = await _open(settings, fit)
-        except BackendError as error:
-            if trio.current_time() >= deadline:
-                if embedded_elsewhere(settings):
-                    raise BackendError(f"{error}; is `penstock run` running?") from error
-                raise
-            await trio.sleep(_RECONNECT_S)
-        else:
-            break
-    try:
-        yield queue
-    finally:
-        with trio.move_on_after(2.0, shield=True):
-            await queue.aclose()
-
-
-async def _open(settings: Settings, fit: bool) -> Queue:
-    queue = await open_queue(redis_url(settings), partitions=settings.redis.partitions, durable=settings.redis.durable)
-    try:
-        if fit:
-            check(await queue.standing())
-    except BaseException:
-        with trio.move_on_after(2.0, shield=True):
-            await queue.aclose()
-        raise
-    return queue
-
-
-@asynccontextmanager
-async def open_configured_queue(config: Path | None, *, patience_s: float = 0.0) -> AsyncIterator[tuple[Settings, Queue]]:
-    """Settings and queue for a command."""
-    settings = load(config)
-    async with connected(settings, patience_s) as queue:
-        yield settings, queue

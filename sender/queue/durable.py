@@ -60,7 +60,7 @@ def _until_on_disk(batch: Batch, deadline: float) -> bool:
 
 
 def _rests(batch: Batch, deadline: float) -> str | None:
-    """Wait until no write is buffered and no fsync under way; gives which rewrite of its file it is at, None past `deadline`."""
+    """Wait until no write is buffered and no fsync under way; gives the rewrite its file is at, None past `deadline`."""
     while True:
         said = fields(_asked(batch, ("INFO", "persistence")))
         if said.get("aof_last_write_status") != "ok":
@@ -97,7 +97,9 @@ def promise(server: Standing, appendfsync: str, no_fsync_on_rewrite: str, *, rep
     always = server.aof and appendfsync == "always"
     everysec = server.aof and appendfsync == "everysec" and no_fsync_on_rewrite == "no"
     if not always and not everysec and not replicated and not server.replicas:
-        allowed = "appendonly yes, appendfsync always or everysec, no-appendfsync-on-rewrite no (and CONFIG GET allowed), or a replica"
+        allowed = (
+            "appendonly yes, appendfsync always or everysec, no-appendfsync-on-rewrite no (it must show them), or a replica"
+        )
         raise ConfigError("redis", "durable", f"true, but {server.server} can't say when a write is safe; it needs {allowed}")
     return Guarantee(disk=everysec, replica=replicated or not (always or everysec))
 

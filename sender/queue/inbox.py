@@ -137,7 +137,7 @@ def refusal(entry: str, campaign: str, why: str, fields: Mapping[bytes, bytes]) 
 def _ready_made(fields: Mapping[bytes, bytes]) -> tuple[bytes, bytes]:
     """A ready-made message's campaign and its one row; the message itself is passed on untouched."""
     spec: dict[str, object] = {"v": 1, "from": _text(fields, b"from"), "return_path": _text(fields, b"from")}
-    for name in ("pool", "identity", "give_up"):
+    for name in ("pool", "identity", "give_up", "start", "deadline"):
         if name.encode() in fields:
             spec[name] = _text(fields, name.encode())
     if b"priority" in fields:

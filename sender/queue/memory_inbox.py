@@ -49,7 +49,8 @@ class MemoryInbox(MemoryPart):
         if not campaign.known:
             campaign.known, campaign.spec, campaign.open, campaign.scheduled = True, spec, True, scheduled
             if scheduled:
-                self._holds.setdefault(announcement.campaign, Hold(campaign=announcement.campaign, start=-FOR_EVER, end=FOR_EVER))
+                hold = Hold(campaign=announcement.campaign, start=-FOR_EVER, end=FOR_EVER)
+                self._holds.setdefault(announcement.campaign, hold)
             self._accepted.append(announcement.campaign)
             if announcement.row:
                 entry = self._entry()

@@ -23,6 +23,7 @@ B = TypeVar("B")
 VERSION = 1
 HEADER = struct.Struct(">BdQI")  # Lua: struct.unpack('>d', pack, 2) and struct.unpack('>I4', pack, 18)
 MAX_ENVELOPES = 1000
+_FAR = 10**12
 MAX_BODY = 64 * 1024 * 1024  # octets inflated: 200 envelopes of the largest merge fields that content allows
 
 
@@ -148,6 +149,12 @@ def oldest(pack: bytes) -> float:
     _header(pack)
     queued_at: float = HEADER.unpack_from(pack)[1]
     return queued_at
+
+
+def distance(pack: bytes, ordinal: int) -> int:
+    """How far an ordinal lies behind the first one of a pack: the nearer, the likelier is it in there; before it is far."""
+    first = int(HEADER.unpack_from(pack)[2]) if len(pack) >= HEADER.size else 0
+    return ordinal - first if first <= ordinal else _FAR + first
 
 
 def place_of(pack: bytes, ordinal: int) -> int | None:

@@ -9,6 +9,7 @@ import msgspec
 from sender.model import Envelope, Route
 from sender.queue.client import Command
 from sender.queue.doubts import Doubt, Parked, by_campaign, forgiven
+from sender.queue.fates import NONE
 from sender.queue.keys import ENDED, FINISHED, KNOWN, Partition
 from sender.queue.pack import MAX_ENVELOPES, decode, encode
 from sender.queue.redis_part import RedisPart
@@ -95,8 +96,15 @@ class RedisDoubts(RedisPart):
             await self._client.run([self._script("reopen", (ENDED, FINISHED, KNOWN), campaign, now)])
             groups = {part: list(_groups(some, now)) for part, some in parked.items()}
             answers = await self._client.run([self._put_back(part, campaign, some) for part, some in groups.items()])
-            for some, partly in zip(groups.values(), answers, strict=True):
-                sent += sum(len(envelopes) for number, (_, envelopes) in enumerate(some) if number not in partly)
+            again = [
+                envelope.ordinal
+                for some, partly in zip(groups.values(), answers, strict=True)
+                for number, (_, envelopes) in enumerate(some)
+                if number not in partly
+                for envelope in envelopes
+            ]
+            await self._client.run(list(self._note(campaign, ((ordinal, NONE) for ordinal in again))))
+            sent += len(again)
         return sent
 
     async def _parked(self, campaign: str, ordinals: Sequence[int]) -> Mapping[Partition, list[Doubt]]:

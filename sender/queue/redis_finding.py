@@ -6,7 +6,7 @@ that did not hold, but where an envelope stands, it is.
 
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,12 +19,14 @@ from sender.queue.client import Command
 from sender.queue.control import Hold
 from sender.queue.fates import DEFERRED, SEGMENT, STATES
 from sender.queue.finding import Found, LaneReport, RouteWork, Waits, Whereabouts, newest
-from sender.queue.keys import REPORTERS, CampaignKeys, Partition, lanes
-from sender.queue.pack import PackError, decode, place_of
+from sender.queue.keys import REPORTERS, CampaignKeys, lanes
+from sender.queue.pack import PackError, decode, distance, place_of
 from sender.queue.redis_part import Bits, RedisPart, number_or_none
 
-_LOOKED_AT = 2000  # routes, leases and later packs of a partition, each
+_LOOKED_AT = 500  # routes, and leases, of a partition: keeps the server busy for some milliseconds at most
+_ROUTES_COUNTED = 2000  # of a partition, where a campaign waits
 _OCTETS = 512 * 1024  # of packs that one partition hands over
+_AROUND = 16  # packs to either side of the likeliest one of a route, where that one does not have it
 _REPORT_LIFE_S = 15
 _EVENT_ENTRIES, _EVENT_OCTETS = 500, 2_000_000  # of a partition: what is looked through for an envelope's newest event
 
@@ -54,25 +56,28 @@ class RedisFinding(RedisPart):
         keys = CampaignKeys(inbox.campaign_id(campaign))
         if not 0 <= ordinal < inbox.MAX_BATCHES * BATCH_ROWS:
             return Found(where=Whereabouts.UNKNOWN)
-        batch, own = ordinal // BATCH_ROWS, _own(keys, ordinal)
-        replies = await self._client.run([*own, *(self._look(part, campaign, ordinal) for part in self._layout.partitions)])
-        state, answers = _Inbox.read(batch, replies[: len(own)]), replies[len(own) :]
-        for _, hold, budget, what, place in sorted(_candidates(answers, ordinal), key=lambda one: one[0]):
-            found = _found(what, place, _hold(campaign, hold), number_or_none(budget or None))
-            if found is not None:
-                return found
-        return _elsewhere(state, whole=all(answer[0] for answer in answers))
+        own = _own(keys, ordinal)
+        replies = await self._client.run([*own, *self._looks(campaign, ordinal, 0)])
+        state, answers = _Inbox.read(ordinal // BATCH_ROWS, replies[: len(own)]), replies[len(own) :]
+        found = _first_found(campaign, ordinal, answers)
+        if found is None and state.expanded and state.fate not in STATES:
+            answers = await self._client.run(self._looks(campaign, ordinal, _AROUND))
+            found = _first_found(campaign, ordinal, answers)
+        return found or _elsewhere(state, whole=all(answer[0] for answer in answers))
 
-    def _look(self, part: Partition, campaign: str, ordinal: int) -> Command:
-        own = (f"where:{campaign}", f"later:{campaign}", f"aside:{campaign}")
-        keys = [part.key(name) for name in ("leases", *own, "holds", "budget")]
-        return self._script("find", keys, part.prefix, campaign, ordinal, _LOOKED_AT, _OCTETS)
+    def _looks(self, campaign: str, ordinal: int, around: int) -> list[Command]:
+        names = ("leases", f"where:{campaign}", f"later:{campaign}", f"aside:{campaign}", "holds", "budget")
+        arguments = (campaign, ordinal, _LOOKED_AT, _OCTETS, around)
+        return [
+            self._script("find", [part.key(name) for name in names], part.prefix, *arguments)
+            for part in self._layout.partitions
+        ]
 
     async def waits(self, campaign: str, limit: int) -> Waits:
         name = inbox.campaign_id(campaign)
         parts = self._layout.partitions
         names = (f"where:{name}", f"later:{name}", f"aside:{name}", "budget")
-        commands = [self._script("waits", [part.key(own) for own in names], _LOOKED_AT, limit, name) for part in parts]
+        commands = [self._script("waits", [part.key(own) for own in names], _ROUTES_COUNTED, limit, name) for part in parts]
         answers = await self._client.run(commands)
         routes: Counter[Route] = Counter()
         for _, _, _, _, _, _, *pairs in answers:
@@ -126,16 +131,16 @@ def _own(keys: CampaignKeys, ordinal: int) -> list[Command]:
     ]
 
 
-def _candidates(answers: Sequence[Any], ordinal: int) -> Iterable[tuple[int, bytes, bytes, Sequence[Any], int]]:
-    """The packs that hold it, leased ones first: (order, hold, budget, what stands with the pack, place in it)."""
-    for _, hold, budget, packs in answers:
-        for what in packs:
-            place = place_of(what[1], ordinal)
-            if place is not None:
-                yield _ORDER.index(what[0]), hold, budget, what, place
-
-
-_ORDER = (b"leased", b"ready", b"later")
+def _first_found(campaign: str, ordinal: int, answers: Sequence[Any]) -> Found | None:
+    """The first pack that holds it, the likeliest of all partitions first."""
+    candidates = [(what, hold, budget) for _, hold, budget, packs in answers for what in packs]
+    for what, hold, budget in sorted(candidates, key=lambda candidate: distance(candidate[0][1], ordinal)):
+        place = place_of(what[1], ordinal)
+        if place is not None:
+            found = _found(what, place, _hold(campaign, hold), number_or_none(budget or None))
+            if found is not None:
+                return found
+    return None
 
 
 def _found(what: Sequence[Any], place: int, hold: Hold | None, budget: int | None) -> Found | None:

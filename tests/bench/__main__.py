@@ -1,15 +1,16 @@
-"""`python -m tests.bench [delivery|intake|journal|queue]`: all benchmarks, or those named."""
+"""`python -m tests.bench [delivery|intake|journal|queue|store]`: all benchmarks, or those named."""
 
 import sys
 from collections.abc import Callable
 
-from tests.bench import delivery, intake, journal, queue
+from tests.bench import delivery, intake, journal, queue, store
 
 BENCHES: dict[str, Callable[[], None]] = {
     "delivery": delivery.run,
     "intake": intake.run,
     "journal": journal.run,
     "queue": queue.run,
+    "store": store.run,
 }
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from tests.bench.rig import (
     sink_report,
 )
 from workers.commands.submit import submit
-from workers.process import open_configured_queue
+from workers.store import open_configured_queue
 
 ROLES = ("delivery", "signer", "expander", "scheduler", "supervisor", "store", "sink")
 _OURS = ("delivery", "signer", "expander", "scheduler", "supervisor", "store")

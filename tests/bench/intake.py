@@ -20,7 +20,7 @@ from sender.queue.base import CampaignStatus, Queue
 from tests.bench.rig import Case, configured, running_alone
 from workers.embedded import embedded_valkey
 from workers.places import REDIS_URL
-from workers.process import open_configured_queue
+from workers.store import open_configured_queue
 
 _RECIPIENTS = 1_000_000
 _COMMON = ("gmail.com", "outlook.com", "yahoo.com", "orange.fr", "icloud.com", "free.fr", "laposte.net", "sfr.fr")

@@ -37,7 +37,7 @@ def queue(monkeypatch: pytest.MonkeyPatch) -> Shared:
     async def opened(*_: Any, **__: Any) -> Shared:
         return shared
 
-    monkeypatch.setattr("workers.process.open_queue", opened)
+    monkeypatch.setattr("workers.store.open_queue", opened)
     return shared
 
 

@@ -154,3 +154,10 @@ async def test_json_lines_need_no_columns(tmp_path: Path, settings: Settings) ->
     await submit(campaign(tmp_path), io.BytesIO(b'{"to":"a@big.example","name":"Ann"}\n'), "spring", settings, queue)
     (batch,) = (await queue.rows("spring", 10)).batches
     assert batch.rows == b'{"to":"a@big.example","name":"Ann"}'
+
+
+async def test_a_deadline_that_has_passed_is_refused(tmp_path: Path, settings: Settings) -> None:
+    queue, late = MemoryQueue(), campaign(tmp_path, CAMPAIGN + "deadline = 2026-01-01T00:00:00Z\n")
+    with pytest.raises(ConfigErrors, match=r"spring.toml: deadline: 2026-01-01T00:00:00\+00:00 has passed"):
+        await submit(late, io.BytesIO(LIST), "spring", settings, queue)
+    assert await queue.announcements(10) == []

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sender.policy.schedule import FOR_EVER, Closed, Outlook, Schedule, Shut, Window, closed
@@ -188,6 +188,7 @@ schedules = st.builds(
 moments = st.integers(0, 400 * 1440).map(lambda minutes: at("2026-01-01T00:00+00:00") + 60.0 * minutes)
 
 
+@settings(deadline=None)  # where nothing ever closes, forty days are looked at
 @given(schedules, moments)
 def test_an_answer_holds_until_its_end(schedule: Schedule, now: float) -> None:
     found = closed(schedule, now)

@@ -1,4 +1,4 @@
-"""Every backend behind one fixture. The Redis one talks to a real Valkey, started by workers/embedded, and to a real Cluster."""
+"""Every backend behind one fixture: memory, and real servers that are started once a session."""
 
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -54,7 +54,7 @@ class Backend:
     params=["memory", *(pytest.param(name, marks=pytest.mark.integration) for name in ("valkey", "cluster", "redis-7.0"))],
 )
 def backend(request: pytest.FixtureRequest) -> Backend:
-    """Memory; the Valkey we bring; a Cluster; the oldest Redis we promise, over TLS, as a user who may do no more than needed."""
+    """Memory; the Valkey we bring; a Cluster; the oldest Redis we promise, over TLS, as the user of deploy/README.md."""
     if request.param == "memory":
         return Backend("memory:", "")
     if request.param == "redis-7.0":

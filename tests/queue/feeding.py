@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from sender.model import Envelope, LaneId, Route, State
 from sender.queue.base import Again, Chunk, Lease, LeaseRequest, Queue, RoutedPack, RowBatch, Settlement
+from sender.queue.control import FOR_EVER, Hold
 from sender.queue.doubts import Parked
 from sender.queue.pack import encode
 
@@ -12,6 +13,7 @@ ROUTE = Route(pool="main", receiver="google")
 OTHER = Route(pool="main", receiver="orange")
 LANE = LaneId(source="s1", receiver="google")
 QUEUED_AT = 1000.0
+MANY = 10_000  # more than a test has of anything
 WHY = "mx.google.example: no reply to the end of data"  # of a doubt
 
 
@@ -133,3 +135,15 @@ async def conserved(queue: Queue, *, all_in_line: bool = True) -> None:
     if all_in_line:
         assert ready == {route: count for route, count in depth.ready.items() if count}
     assert all(0 < count <= depth.ready[route] for route, count in ready.items())
+
+
+def paused(campaign: str = "spring") -> Hold:
+    return Hold(campaign=campaign, start=-FOR_EVER, end=FOR_EVER)
+
+
+def lifted(campaign: str = "spring") -> Hold:
+    return Hold(campaign=campaign, start=0.0, end=0.0)
+
+
+async def campaigns_leased(queue: Queue, count: int, *, now: float = QUEUED_AT) -> list[str]:
+    return [envelope.campaign for envelope in flat(await leased(queue, count, now=now))]

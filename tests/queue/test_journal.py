@@ -337,6 +337,27 @@ async def test_an_outcome_that_the_store_has_not_taken_is_kept(
         nursery.cancel_scope.cancel()
 
 
+async def test_an_intent_that_was_answered_is_not_written_anew(
+    tmp_path: Path, small_files: None, autojump_clock: MockClock
+) -> None:
+    """It stands in an old file, its outcome in a later one: written once more it would hide the outcome."""
+    journal = Journal(tmp_path, "never")
+    journal.begin(OWNER)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(journal.run)
+        journal.intent([("slow", 0), ("slower", 0)])
+        for number in range(100):
+            journal.intent([("l", number)])
+            journal.ended(("l", number), State.DELIVERED, b"event" * 20, at=1.0)
+            if number == 50:
+                journal.ended(("slow", 0), State.DELIVERED, b"event", at=1.0)
+        journal.settled([settlement("l", range(100))])
+        await trio.sleep(10)
+        said = story(tmp_path)
+        assert (type(said["slow", 0]), said["slower", 0]) == (Ended, None)
+        nursery.cancel_scope.cancel()
+
+
 @pytest.mark.row("F47")
 async def test_on_a_full_disk_nothing_is_intended_and_it_mends_by_itself(tmp_path: Path, autojump_clock: MockClock) -> None:
     troubles: list[str] = []

@@ -10,12 +10,13 @@ from sender.errors import BackendError
 from sender.model import LaneId, Route, State
 from sender.queue.base import RowBatch
 from sender.queue.client import Client
-from sender.queue.control import FOR_EVER, Control, Hold
+from sender.queue.control import Control
 from sender.queue.keys import Layout
 from sender.queue.pack import encode
 from sender.queue.redis import RedisQueue
 from sender.queue.redis_upkeep import KEPT_S
 from tests.queue.feeding import (
+    MANY,
     OTHER,
     QUEUED_AT,
     ROUTE,
@@ -26,7 +27,9 @@ from tests.queue.feeding import (
     filled,
     flat,
     leased,
+    lifted,
     opened,
+    paused,
     settlement,
     wish,
 )
@@ -34,9 +37,6 @@ from tests.queue.test_redis import Unreliable
 
 pytestmark = pytest.mark.integration
 
-MANY = 10_000
-PAUSED = Hold(campaign="spring", start=-FOR_EVER, end=FOR_EVER)
-LIFTED = Hold(campaign="spring", start=0.0, end=0.0)
 LANES = {route: LaneId(source="s1", receiver=route.receiver) for route in (ROUTE, OTHER)}
 
 
@@ -70,7 +70,7 @@ async def two_routes(queue: RedisQueue, google: int, orange: int) -> None:
 
 async def let_go(queue: RedisQueue, now: float = QUEUED_AT) -> None:
     await queue.limit_rate("spring", False)
-    await queue.hold([LIFTED])
+    await queue.hold([lifted()])
     await queue.wake(now, MANY)
 
 
@@ -102,10 +102,10 @@ async def test_what_an_earlier_program_made_ready_is_held_leased_and_ended_like_
     if more:
         (lease,) = await leased(queue, more)
         await queue.settle([settlement(lease, again=[(place, 0.0) for place in range(more)])], QUEUED_AT)
-    await queue.hold([PAUSED])
+    await queue.hold([paused()])
     assert await leased(queue, 10) == []
     await conserved(queue, all_in_line=False)
-    await queue.hold([LIFTED])
+    await queue.hold([lifted()])
     assert await queue.wake(QUEUED_AT, MANY) == 1
     await conserved(queue)
     (lease,) = await leased(queue, 10)
@@ -142,7 +142,7 @@ async def test_an_expander_that_is_late_does_not_hold_what_was_let_go(queue: Red
     await queue.announce("spring", b"{}")
     (announcement,) = await queue.announcements(1)
     await queue.accept(announcement, b"{}", QUEUED_AT, scheduled=True)
-    await queue.hold([LIFTED])
+    await queue.hold([lifted()])
     await queue.accept(announcement, b"{}", QUEUED_AT, scheduled=True)
     await queue.expand(await chunk_of(queue, "spring", [(ROUTE, envelopes("spring", 5))]), QUEUED_AT)
     assert len(flat(await leased(queue, 5))) == 5
@@ -174,12 +174,12 @@ async def test_a_grant_that_gets_lost_never_makes_more_than_the_rate(
 async def test_every_script_may_run_twice(queue: RedisQueue, unreliable: Unreliable) -> None:
     unreliable.twice = True
     await two_routes(queue, 100, 50)
-    await queue.hold([PAUSED])
+    await queue.hold([paused()])
     await queue.set_control(Control(campaign="spring", paused=True))
     wishes = [wish(100, lane=LANES[route], route=route) for route in (ROUTE, OTHER)]
     assert await queue.lease(wishes, QUEUED_AT) == []
     assert await queue.grant("spring", 1.0, 30, QUEUED_AT) <= 30
-    await queue.hold([LIFTED])
+    await queue.hold([lifted()])
     await queue.wake(QUEUED_AT, MANY)
     leases = await queue.lease(wishes, QUEUED_AT)
     assert len(flat(leases)) <= 30
@@ -233,9 +233,9 @@ async def test_a_full_server_can_be_told_to_stop_and_to_end(queue: RedisQueue, c
     await client.run([("CONFIG", "SET", "maxmemory", 1), ("SCRIPT", "FLUSH")])
     try:
         await queue.set_control(Control(campaign="spring", paused=True))
-        await queue.hold([PAUSED])
+        await queue.hold([paused()])
         assert await leased(queue, 10) == []
-        await queue.hold([LIFTED])
+        await queue.hold([lifted()])
         assert await queue.wake(QUEUED_AT, MANY) == 1
         await queue.limit_rate("spring", True)
         assert await queue.grant("spring", 1.0, 10, QUEUED_AT) == 10
@@ -256,7 +256,7 @@ async def test_nothing_is_left_of_a_campaign_that_is_forgotten(queue: RedisQueue
     await queue.finish_rows("spring")
     await queue.set_control(Control(campaign="spring", ended=State.CANCELLED))
     await queue.limit_rate("spring", True)
-    await queue.hold([LIFTED])
+    await queue.hold([lifted()])
     await queue.grant("spring", 1.0, 10, QUEUED_AT)
     (lease,) = await leased(queue, 10)
     await queue.settle([settlement(lease, again=[(place, 5000.0) for place in range(10)])], QUEUED_AT)
@@ -270,6 +270,20 @@ async def test_nothing_is_left_of_a_campaign_that_is_forgotten(queue: RedisQueue
     assert [key for key in keys if b"spring" in key] == []
     for name in ("holds", "budget", "asides", "due"):
         assert await client.run([("EXISTS", home(queue, name))]) == [0]
+
+
+async def test_nothing_of_a_discarded_campaign_stands_anywhere(queue: RedisQueue, client: Client) -> None:
+    await filled(queue, 30, pack_size=10)
+    (lease,) = await leased(queue, 10)
+    await queue.settle([settlement(lease, again=[(place, 5000.0) for place in range(10)])], QUEUED_AT)
+    await queue.hold([paused()])
+    assert await leased(queue, 10) == []
+    await queue.discard("spring", State.CANCELLED, MANY, QUEUED_AT)
+    prefix = home(queue, "")
+    (keys,) = await client.run([("KEYS", f"{prefix}*")])
+    left = {key.decode().removeprefix(prefix) for key in keys}
+    assert left == {"claims", "count:spring", "epoch", "holds", "waiting"}
+    assert await client.run([("HMGET", home(queue, "waiting"), f"ready {ROUTE}", f"aside {ROUTE}")]) == [[None, None]]
 
 
 async def test_a_damaged_pack_does_not_stop_a_campaign_from_being_ended(queue: RedisQueue, client: Client) -> None:

@@ -6,6 +6,7 @@ from hashlib import blake2b
 
 import pytest
 
+from sender.errors import BackendError
 from sender.model import State
 from sender.queue import open_queue
 from sender.queue.base import Queue
@@ -247,4 +248,25 @@ async def test_a_digest_of_another_length_is_refused_before_anything_is_written(
     with pytest.raises(ValueError, match="a digest has 16 octets, found 3"):
         await queue.suppress([entry("ann"), Suppression(digest=b"abc", reason="manual", at=NOW)])
     assert await everything(queue) == []
+    await queue.aclose()
+
+
+@pytest.mark.integration
+async def test_a_full_store_takes_no_list_and_still_settles_with_who_does_not_exist(valkey_url: str, client: Client) -> None:
+    queue = await open_queue(valkey_url)
+    await filled(queue, 1)
+    (lease,) = await leased(queue, 1)
+    await queue.suppress([entry("bob", expires=NOW + DAY), entry("eve")])
+    await client.run([("CONFIG", "SET", "maxmemory", 1)])
+    try:
+        with pytest.raises(BackendError, match="OOM"):
+            await queue.suppress([entry("ann")])
+        refused = entry("user0", reason="unknown_user")
+        await queue.settle([replace(settlement(lease, final=[(0, State.REJECTED)]), refused=(refused,))], NOW)
+        assert await reasons(queue, "ann", "user0") == [None, "unknown_user"]
+        assert await queue.unsuppress([digest("eve")], GLOBAL) == 1
+        await queue.reclaim(NOW + DAY)
+        assert names_of(await everything(queue), "bob", "eve", "user0") == ["user0"]
+    finally:
+        await client.run([("CONFIG", "SET", "maxmemory", 0)])
     await queue.aclose()

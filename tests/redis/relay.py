@@ -16,6 +16,7 @@ class Cut(Enum):
     NEVER = "never"
     BEFORE = "the next request is lost"
     AFTER = "the next request gets through, its answer is lost"
+    LATE = "the answer to the next request comes when somebody asks again"
 
 
 class Relay:
@@ -23,6 +24,7 @@ class Relay:
 
     def __init__(self, server: Server) -> None:
         self.cut, self.connections, self.port = Cut.NEVER, 0, 0
+        self._asked_again = trio.Event()
         self._server = server
 
     @property
@@ -35,6 +37,7 @@ class Relay:
             nursery.start_soon(self._answers, server, client, nursery.cancel_scope)
             with suppress(trio.BrokenResourceError):
                 while data := await client.receive_some(_CHUNK):
+                    self._asked_again.set()
                     if self.cut is Cut.BEFORE:
                         self.cut = Cut.NEVER
                         break
@@ -47,6 +50,9 @@ class Relay:
                 if self.cut is Cut.AFTER:  # the server has done what was asked
                     self.cut = Cut.NEVER
                     break
+                if self.cut is Cut.LATE:
+                    self.cut, self._asked_again = Cut.NEVER, trio.Event()
+                    await self._asked_again.wait()
                 await client.send_all(data)
         scope.cancel()
 

@@ -1,4 +1,4 @@
-"""`redis.durable`: what was confirmed stays, whatever the disk, the power and the replicas do. Without it, what is lost can be told."""
+"""`redis.durable`: what was confirmed stays, whatever disk, power and replicas do. Without it, what is lost can be told."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -130,8 +130,11 @@ async def test_a_server_without_a_log_confirms_by_a_replica(tmp_path: Path) -> N
             queue = await open_queue(master.url, durable=True)
             assert await confirmed(queue, range(3)) == [0, 1, 2]
             replica.freeze()
-            with pytest.raises(BackendError, match="no replica has confirmed this within 4 s"):
-                await queue.add_rows(CAMPAIGN, [batch(3)])
+            for _ in range(2):  # the repeat writes no row, on a connection that has written nothing
+                with pytest.raises(BackendError, match="no replica has confirmed this within 4 s"):
+                    await queue.add_rows(CAMPAIGN, [batch(3)])
+                await queue.aclose()
+                queue = await open_queue(master.url, durable=True)
             master.kill()
             replica.thaw()
             await replica.ask("REPLICAOF", "NO", "ONE")
@@ -171,7 +174,7 @@ async def test_waitaof_would_confirm_what_a_power_cut_takes(server: Server, slow
 
 
 async def _written_out(server: Server) -> bool:
-    return Path(f"{server.aof}.synced").exists()
+    return await trio.Path(f"{server.aof}.synced").exists()
 
 
 async def test_a_rewrite_of_the_log_in_between_does_not_confirm_too_early(server: Server) -> None:

@@ -29,7 +29,7 @@ async def server(tmp_path: Path) -> AsyncIterator[Server]:
 async def test_a_server_that_is_killed_under_load_has_lost_nothing_it_acknowledged(tmp_path: Path, policy: str) -> None:
     async with one_server(tmp_path / "server", f"appendfsync {policy}") as server:
         queue = await open_queue(server.url)
-        acknowledged: list[int] = []
+        acknowledged, enough = list[int](), trio.Event()
         numbers = iter(range(100_000))
 
         async def submit() -> None:
@@ -39,12 +39,13 @@ async def test_a_server_that_is_killed_under_load_has_lost_nothing_it_acknowledg
                 except BackendError:
                     return
                 acknowledged.append(number)
+                if len(acknowledged) == 200:
+                    enough.set()
 
         async with trio.open_nursery() as nursery:
             for _ in range(4):
                 nursery.start_soon(submit)
-            while len(acknowledged) < 200:
-                await trio.sleep(0)
+            await enough.wait()
             server.kill()
         await server.wait()
         with pytest.raises(BackendError):
@@ -71,6 +72,19 @@ async def test_a_cable_that_breaks_within_a_call_doubles_nothing_and_the_connect
             await client.run([("INCR", "{a}count"), ("GET", "{a}count")])
         assert await client.run([("GET", "{a}count")]) == [b"1" if cut is Cut.AFTER else None]
         assert cable.connections == 2
+        await client.aclose()
+
+
+@pytest.mark.row("F17")
+async def test_an_answer_that_comes_too_late_is_nobody_elses(server: Server) -> None:
+    """Read by the next call, it would be taken for its answer, and every later one be off by one."""
+    async with relay(server) as cable:
+        client = Client(cable.url, timeout_s=0.3)
+        await client.run([("SET", "{a}count", 10)])
+        cable.cut = Cut.LATE
+        with pytest.raises(BackendError, match="Timeout"):
+            await client.run([("INCR", "{a}count")])
+        assert await client.run([("GET", "{a}other"), ("GET", "{a}count")]) == [None, b"11"]
         await client.aclose()
 
 

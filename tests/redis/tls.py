@@ -27,7 +27,6 @@ class Guarded:
 @asynccontextmanager
 async def guarded_server(directory: Path) -> AsyncIterator[Guarded]:
     """Start it, with the user of deploy/README.md."""
-    directory.mkdir(parents=True, exist_ok=True)
     files = _certificates(directory)
     lines = [
         f"tls-port {(port := free_port())}",
@@ -63,6 +62,7 @@ def acl_line(password: str) -> str:
 
 def _certificates(directory: Path) -> dict[str, Path]:
     """One authority, a server and a client; key and certificate in one file."""
+    directory.mkdir(parents=True, exist_ok=True)
     authority = trustme.CA()
     files = {name: directory / f"{name}.pem" for name in ("ca", "server", "client")}
     authority.cert_pem.write_to_path(files["ca"])

@@ -139,12 +139,13 @@ class Stage:
         done = await trio.run_process([program, "-s", str(self.socket), *arguments], capture_stdout=True, stdin=stdin)
         return done.stdout.decode(errors="backslashreplace").strip()
 
-    async def submit(self, campaign: str, recipients: Iterable[str]) -> str:
-        """`penstock submit`, with a list of these addresses."""
+    async def submit(self, campaign: str, recipients: Iterable[str], more: str = "") -> str:
+        """`penstock submit`, with a list of these addresses; `more` are lines of the campaign file."""
         rows, toml = self.directory / f"{campaign}.csv", self.directory / f"{campaign}.toml"
         addresses = list(recipients)
         rows.write_text("email,name\n" + "".join(f"{address},Reader\n" for address in addresses))
-        toml.write_text('from = "Shop <news@shop.example>"\nsubject = "Hello {{ name }}"\ntext = "Spring, {{ name }}."\n')
+        content = 'from = "Shop <news@shop.example>"\nsubject = "Hello {{ name }}"\ntext = "Spring, {{ name }}."\n'
+        toml.write_text(content + more)
         self.submitted[campaign] = Counter(addresses)
         return await self.penstock("submit", str(toml), str(rows))
 
@@ -212,8 +213,11 @@ class Stage:
         except OSError:
             return False
         async with stream:
-            await stream.send_all(b"PING\r\n")
-            return bytes(await stream.receive_some(64)).startswith(b"+PONG")
+            try:
+                await stream.send_all(b"PING\r\n")
+                return bytes(await stream.receive_some(64)).startswith(b"+PONG")
+            except trio.BrokenResourceError:  # it has just ended
+                return False
 
 
 @asynccontextmanager

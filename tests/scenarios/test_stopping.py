@@ -1,6 +1,8 @@
-"""A fleet that is stopped, or killed in part, under load: nobody is lost, and only who was in doubt may get two copies."""
+"""A fleet that is told to stop under load, once or twice: nobody is lost, and only who was in doubt may get two copies.
 
-import os
+What is not told but killed is the fault matrix's business.
+"""
+
 import signal
 import time
 
@@ -12,7 +14,7 @@ from tests.scenarios.stage import BOUND_S, Stage, eventually, readers, stage
 
 pytestmark = pytest.mark.integration
 
-RECIPIENTS = 4_000
+RECIPIENTS = 2_500
 UNDER_LOAD = 200  # delivered: from here on every part of the fleet is at work
 
 
@@ -71,32 +73,3 @@ async def test_sigterm_twice_stops_at_once_and_loses_nothing() -> None:
             await play.finished("spring")
             assert await play.conserved("spring") == {State.DELIVERED: RECIPIENTS}
             await doubled(play, stopped_at)
-
-
-@pytest.mark.parametrize("child", ["delivery-0", "signer-0", "expander-0", "scheduler-0"])
-async def test_a_killed_child_is_replaced_and_everybody_accounted_for(child: str) -> None:
-    async with stage() as play, play.fleet():
-        await under_load(play)
-        victim = play.pid(child)
-        killed_at = time.time()
-        os.kill(victim, signal.SIGKILL)
-        await play.finished("spring")
-        assert await play.conserved("spring") == {State.DELIVERED: RECIPIENTS}
-        assert [(line["child"], line["how"]) for line in play.logged("child ended")] == [(child, "SIGKILL")]
-        assert play.pid(child) != victim
-        twice = await doubled(play, killed_at)
-        assert not twice or child == "delivery-0"
-
-
-async def test_kill_9_of_everything_loses_nothing() -> None:
-    """The supervisor, its children and the server, all at once; the append-only file may lack the last second."""
-    async with stage() as play:
-        async with play.fleet() as fleet:
-            await under_load(play)
-            for number in (fleet.pid, *play.fleet_processes()):
-                os.kill(number, signal.SIGKILL)
-            await fleet.wait()
-        async with play.fleet():
-            await play.finished("spring")
-            assert await play.conserved("spring") == {State.DELIVERED: RECIPIENTS}
-            assert max(play.copies().values()) <= 2

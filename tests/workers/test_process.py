@@ -14,7 +14,8 @@ from sender.queue.memory import MemoryQueue
 from sender.settings import load
 from tests.rig import clock
 from workers.places import REDIS_URL
-from workers.process import Process, connected, open_configured_queue
+from workers.process import Process
+from workers.store import connected, open_configured_queue
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from sender.policy.schedule import Schedule
 from sender.queue.base import CampaignStatus, Queue
 from sender.schema import rate_text
 from workers.commands.options import config_option
-from workers.process import open_configured_queue
+from workers.store import open_configured_queue
 
 _AT_ONCE = 200  # campaigns in one call
 _OVER = (Phase.COMPLETE, Phase.CANCELLED)

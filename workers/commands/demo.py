@@ -15,7 +15,7 @@ from sender.queue.base import CampaignStatus, Queue
 from workers.commands.submit import submit
 from workers.demo import mailing, scene, view
 from workers.emulator.world import WorldOptions, build
-from workers.process import open_configured_queue
+from workers.store import open_configured_queue
 
 _FRAME_S = 0.25
 _PATIENCE_S = 600.0  # a demo that has not finished by then has failed

@@ -3,6 +3,7 @@
 Each is one that the receiver may have. Sending it again may make a second copy; nobody but an operator decides that.
 """
 
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -18,7 +19,7 @@ from sender.queue.base import Queue
 from sender.queue.doubts import Doubt, by_campaign
 from sender.queue.inbox import campaign_id
 from workers.commands.options import config_option
-from workers.process import open_configured_queue
+from workers.store import open_configured_queue
 
 _AT_ONCE = 1000  # envelopes in one call
 _READ_MOST = 1_000_000  # envelope ids on standard input
@@ -120,17 +121,19 @@ def _named(envelopes: tuple[str, ...], campaign: str, receiver: str) -> list[str
         raise ConfigError("ENVELOPE", "", "give envelopes (campaign:ordinal), or --campaign for all of one; one of the two")
     if receiver and not campaign:
         raise ConfigError("--receiver", "", "needs --campaign")
-    named = list(dict.fromkeys(name for one in envelopes for name in (_read() if one == "-" else [one])))
+    named: list[str] = []
+    for one in envelopes:
+        named.extend(_read() if one == "-" else (one,))
     try:
         by_campaign(named)
     except ValueError as error:
         raise ConfigError("ENVELOPE", "", str(error)) from error
-    return named
+    return list(dict.fromkeys(named))
 
 
 def _read() -> Iterator[str]:
     """Ids from standard input, one a line."""
-    stream = click.get_text_stream("stdin")
+    stream = sys.stdin
     for number in range(1, _READ_MOST + 2):
         text = stream.readline(_LINE_MOST + 1)
         if not text:

@@ -17,7 +17,7 @@ from sender.model import State
 from sender.queue.base import CampaignStatus
 from workers.commands.campaigns import Line, as_condition, lines_of
 from workers.commands.options import config_option
-from workers.process import open_configured_queue
+from workers.store import open_configured_queue
 
 
 @click.command()

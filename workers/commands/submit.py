@@ -8,6 +8,7 @@
 
 import os
 import sys
+import time
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -28,8 +29,8 @@ from sender.queue.base import CampaignStatus, Queue, RowBatch
 from sender.queue.memory import MemoryQueue
 from sender.settings import Settings, load
 from workers.commands.options import config_option
-from workers.process import connected
 from workers.recipients import Recipients
+from workers.store import connected
 
 _OTHER = "another list needs another --id"
 _BATCHES_AT_ONCE = 16  # a submission never holds more than this in memory
@@ -77,6 +78,7 @@ def check(campaign_file: Path, stream: BinaryIO, campaign_id: str, settings: Set
     recipients = Recipients(stream, getattr(stream, "name", "recipients"))
     campaigns(settings, MemoryQueue()).check(campaign_id, dump(spec))  # to check asks no queue
     _check_columns(spec, recipients, str(campaign_file))
+    _check_deadline(spec, str(campaign_file))
     return Submission(campaign=campaign_id, spec=spec, recipients=recipients, size=_size(stream))
 
 
@@ -100,6 +102,12 @@ def _check_columns(spec: CampaignSpec, recipients: Recipients, file: str) -> Non
         raise ConfigErrors(
             [ConfigError(file, name, f"no such column in the recipients; there are: {there}") for name in missing]
         )
+
+
+def _check_deadline(spec: CampaignSpec, file: str) -> None:
+    if spec.deadline is not None and spec.deadline.timestamp() <= time.time():
+        why = f"{spec.deadline.isoformat()} has passed: everybody would end as expired"
+        raise ConfigErrors([ConfigError(file, "deadline", why)])
 
 
 async def _announce(queue: Queue, campaign_id: str, spec: CampaignSpec) -> None:

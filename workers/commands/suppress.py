@@ -22,7 +22,7 @@ from sender.settings import load
 from workers.commands.options import config_option
 from workers.digests import checked_digests
 from workers.places import suppression_digests
-from workers.process import connected
+from workers.store import connected
 from workers.suppression_file import (
     MANUAL,
     Checked,

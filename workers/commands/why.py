@@ -20,7 +20,7 @@ from sender.queue.base import Queue
 from sender.queue.inbox import campaign_id
 from sender.settings import Settings
 from workers.commands.options import config_option
-from workers.process import open_configured_queue
+from workers.store import open_configured_queue
 
 _NARROWEST, _WIDEST = 10, 30  # the first column
 _MESSAGE, _CAMPAIGN, _LANE = "campaign:ordinal, like spring:4711", "a campaign's id", "source/receiver, like s1/google"

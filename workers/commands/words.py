@@ -18,7 +18,7 @@ from sender.queue.base import CampaignStatus, Queue
 from sender.queue.control import FOR_EVER, Control, Hold
 from sender.queue.inbox import campaign_id
 from workers.places import host_name
-from workers.process import open_configured_queue
+from workers.store import open_configured_queue
 
 _WHY_MAX = 500
 

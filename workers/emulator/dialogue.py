@@ -13,7 +13,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from workers.emulator import replies
 from workers.emulator.answers import Answer
+from workers.emulator.answers import answer as reply
 from workers.emulator.ledger import Taken
 from workers.emulator.strikes import Does, Point, Struck
 from workers.emulator.visit import Visit
@@ -22,26 +24,6 @@ _COMMAND_OCTETS = 4_096
 _MISTAKES = 20  # commands that make no sense, before the connection is ended
 _PATH = re.compile(rb"(?i)(FROM|TO): ?<([^<>\r\n]*)>((?: [^ ]+)*) *")
 _DOT = b"\r\n.\r\n"
-
-
-def _reply(code: int, enhanced: str, text: str, *, closes: bool = False) -> Answer:
-    return Answer(code=code, enhanced=enhanced, text=text, closes=closes)
-
-
-_BYE = _reply(221, "2.0.0", "{host} closing connection", closes=True)
-_READY = _reply(220, "2.0.0", "Ready to start TLS")
-_RESET = _reply(250, "2.0.0", "Reset")
-_NOOP = _reply(250, "2.0.0", "Ok")
-_CHUNK_OK = _reply(250, "2.0.0", "Chunk taken")
-_UNKNOWN = _reply(500, "5.5.2", "Command not recognised")
-_SYNTAX = _reply(501, "5.5.4", "Syntax error in parameters")
-# Not counted as a mistake: what was pipelined behind a refused command ends here.
-_SEQUENCE = _reply(503, "5.5.1", "Bad sequence of commands")
-_PARAMETER = _reply(555, "5.5.4", "Unsupported parameter")
-_NOT_HERE = _reply(502, "5.5.1", "Command not implemented")
-_TOO_BIG = _reply(552, "5.3.4", "Message exceeds the size limit")
-_NEEDS_UTF8 = _reply(553, "5.6.7", "The address needs SMTPUTF8")
-_ENOUGH = _reply(421, "4.7.0", "Too many errors, closing connection", closes=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,10 +81,10 @@ class Dialogue:
             b"DATA": self._data,
             b"BDAT": self._bdat,
             b"RSET": self._rset,
-            b"NOOP": lambda _: self._say(_NOOP),
-            b"QUIT": lambda _: self._say(_BYE),
-            b"VRFY": lambda _: self._say(_NOT_HERE),
-            b"EXPN": lambda _: self._say(_NOT_HERE),
+            b"NOOP": lambda _: self._say(replies.NOOP),
+            b"QUIT": lambda _: self._say(replies.BYE),
+            b"VRFY": lambda _: self._say(replies.NOT_HERE),
+            b"EXPN": lambda _: self._say(replies.NOT_HERE),
         }
         self._greeted = False
         self._is_held = False
@@ -177,14 +159,14 @@ class Dialogue:
         end = self._buffer.find(b"\r\n", 0, _COMMAND_OCTETS)
         if end < 0:
             if len(self._buffer) >= _COMMAND_OCTETS:
-                self._say(_ENOUGH)
+                self._say(replies.ENOUGH)
             return False
         line = bytes(self._buffer[:end])
         del self._buffer[: end + 2]
         verb, _, rest = line.partition(b" ")
         action = self._verbs.get(verb.upper())
         if action is None or b"\r" in line or b"\n" in line:
-            self._mistake(_UNKNOWN)
+            self._mistake(replies.UNKNOWN)
         else:
             action(rest)
         return True
@@ -229,16 +211,16 @@ class Dialogue:
             return False
         self._reading = _Reading.COMMAND
         if not self._recipients:
-            self._say(_SEQUENCE)
+            self._say(replies.SEQUENCE)
         elif self._chunk_last:
             self._finish(bytes(self._chunks))
         else:
-            self._say(_CHUNK_OK)
+            self._say(replies.CHUNK_OK)
         return True
 
     def _finish(self, content: bytes) -> None:
         if self._too_big or len(content) > self._visit.behaviour.offers.size:
-            self._say(_TOO_BIG)
+            self._say(replies.TOO_BIG)
             self._begin()
             return
         refusal = self._strike(Point.DOT)
@@ -259,7 +241,7 @@ class Dialogue:
 
     def _ehlo(self, name: bytes) -> None:
         if not name.strip():
-            self._mistake(_SYNTAX)
+            self._mistake(replies.SYNTAX)
             return
         offers = self._visit.behaviour.offers
         offered = {
@@ -273,13 +255,13 @@ class Dialogue:
         }
         lines = [f"{self._visit.host} at your service, [{self._visit.source}]"]
         lines += [keyword for keyword, is_offered in offered.items() if is_offered]
-        self._greet(self._struck(Point.EHLO, _reply(250, "", "\n".join(lines))), extended=True)
+        self._greet(self._struck(Point.EHLO, reply(250, "", "\n".join(lines))), extended=True)
 
     def _helo(self, name: bytes) -> None:
         if name.strip():
-            self._greet(_reply(250, "", "{host} at your service"), extended=False)
+            self._greet(reply(250, "", "{host} at your service"), extended=False)
         else:
-            self._mistake(_SYNTAX)
+            self._mistake(replies.SYNTAX)
 
     def _greet(self, answer: Answer, *, extended: bool) -> None:
         self._begin()
@@ -288,25 +270,25 @@ class Dialogue:
 
     def _starttls(self, rest: bytes) -> None:
         if rest or not self._extended or self._tls or not self._visit.behaviour.offers.starttls:
-            self._say(_SEQUENCE)
+            self._say(replies.SEQUENCE)
             return
-        answer = self._struck(Point.STARTTLS, _READY)
+        answer = self._struck(Point.STARTTLS, replies.READY)
         self._say(answer)
-        if answer.code == _READY.code:
+        if answer.code == replies.READY.code:
             self._events.append(StartTls())
             self._reading = _Reading.HANDSHAKE
 
     def _mail(self, rest: bytes) -> None:
         found = _PATH.fullmatch(rest)
         if found is None or found.group(1).upper() != b"FROM":
-            self._mistake(_SYNTAX)
+            self._mistake(replies.SYNTAX)
             return
         if not self._greeted or self._open:
-            self._say(_SEQUENCE)
+            self._say(replies.SEQUENCE)
             return
         refusal = self._refused_parameter(found.group(3).decode("ascii", "replace"))
         address = self._address(found.group(2))
-        answer = refusal or (_NEEDS_UTF8 if address is None else self._visit.mail(self._now, tls=self._tls))
+        answer = refusal or (replies.NEEDS_UTF8 if address is None else self._visit.mail(self._now, tls=self._tls))
         answer = self._struck(Point.MAIL, answer)
         self._open = answer.code < 400
         self._sender = address or ""
@@ -318,24 +300,24 @@ class Dialogue:
             name, _, value = parameter.partition("=")
             if name == "SIZE" and value.isdigit():
                 if int(value) > offers.size:
-                    return _TOO_BIG
+                    return replies.TOO_BIG
             elif name == "SMTPUTF8" and offers.smtputf8:
                 self._utf8 = True
             elif not (name == "BODY" and (value == "7BIT" or (value == "8BITMIME" and offers.eight_bit))):
-                return _PARAMETER
+                return replies.PARAMETER
         return None
 
     def _rcpt(self, rest: bytes) -> None:
         found = _PATH.fullmatch(rest)
         if found is None or found.group(1).upper() != b"TO" or not found.group(2):
-            self._mistake(_SYNTAX)
+            self._mistake(replies.SYNTAX)
             return
         if not self._open:
-            self._say(_SEQUENCE)
+            self._say(replies.SEQUENCE)
             return
         address = self._address(found.group(2))
         if address is None:
-            self._say(_NEEDS_UTF8)
+            self._say(replies.NEEDS_UTF8)
             return
         answer = self._struck(Point.RCPT, self._visit.rcpt(address, self._now, already=len(self._recipients)), [address])
         if answer.code < 400:
@@ -353,7 +335,7 @@ class Dialogue:
 
     def _data(self, rest: bytes) -> None:
         if rest or not self._recipients or self._chunks:
-            self._say(_SEQUENCE)
+            self._say(replies.SEQUENCE)
             return
         answer = self._struck(Point.DATA, self._visit.behaviour.answers.data_ok)
         self._say(answer)
@@ -364,17 +346,17 @@ class Dialogue:
         size, _, last = rest.partition(b" ")
         if not size.isdigit() or len(size) > 12 or last.upper() not in (b"", b"LAST"):
             # What follows can't be told from commands any more.
-            self._say(_ENOUGH)
+            self._say(replies.ENOUGH)
             return
         if not self._visit.behaviour.offers.chunking:
-            self._say(_NOT_HERE)
+            self._say(replies.NOT_HERE)
             return
         self._chunk_left, self._chunk_last = int(size), bool(last)
         self._reading = _Reading.CHUNK
 
     def _rset(self, rest: bytes) -> None:
         self._begin()
-        self._say(_RESET)
+        self._say(replies.RESET)
 
     def _begin(self) -> None:
         """Forget the transaction, if there is one."""
@@ -389,7 +371,7 @@ class Dialogue:
 
     def _mistake(self, answer: Answer) -> None:
         self._mistakes += 1
-        self._say(_ENOUGH if self._mistakes > _MISTAKES else answer)
+        self._say(replies.ENOUGH if self._mistakes > _MISTAKES else answer)
 
     def _struck(self, point: Point, answer: Answer, recipients: Sequence[str] = ()) -> Answer:
         """The answer that is due, or what a strike puts in its place."""

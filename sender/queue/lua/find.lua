@@ -11,15 +11,15 @@
 --       P packs:<campaign>:<route>  zset    see route.lua
 --       P lease:<id>                hash    see lease.lua
 --       P settled:<id>              bitmap  see settle.lua
--- ARGV  1  P   2  campaign   3  ordinal   4  routes, leases and later packs looked at, at most, of each
---       5  octets of packs that are given, at most
+-- ARGV  1  P   2  campaign   3  ordinal   4  routes and leases looked at, at most, of each; four times as many later packs
+--       5  octets of packs that are given, at most   6  packs of each route looked at: the likeliest, and so many to either side
 -- Gives {whole, hold, budget, packs}; whole: 1 where nothing was left out. A pack comes as one of
 --   {"leased", pack, owner, lane, route, settled, position of its first envelope, the lease's size}
 --   {"ready", pack, route, aside, packs before it, packs of the campaign on the route, its envelopes on the route}
 --   {"later", pack, route, due}
 
 local P, campaign, ordinal, limit, octets = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
-local AROUND = 16 -- packs to either side of the place where binary search ends: returned ones overlap others
+local around = tonumber(ARGV[6])
 local found, whole = {}, 1
 
 local function header(pack)
@@ -56,7 +56,6 @@ end
 
 local function on_route(route, envelopes)
   local key = P .. 'packs:' .. campaign .. ':' .. route
-  local aside = redis.call('SISMEMBER', KEYS[4], route)
   local packs = redis.call('ZCARD', key)
   local low, high = 0, packs -- the place of the first pack that begins behind the ordinal
   while low < high do
@@ -68,28 +67,33 @@ local function on_route(route, envelopes)
       high = middle
     end
   end
-  local start = math.max(0, low - AROUND)
-  for place, pack in ipairs(redis.call('ZRANGE', key, start, low + AROUND - 1)) do
-    consider(pack, { 'ready', pack, route, aside, start + place - 1, packs, envelopes })
+  -- Packs as the expander made them follow each other; those that came back overlap others, and may lie beside the place.
+  local start, stop = math.max(0, low - 1 - around), math.max(0, low - 1 + around)
+  for place, pack in ipairs(redis.call('ZRANGE', key, start, stop)) do
+    consider(pack, { 'ready', pack, route, 0, start + place - 1, packs, envelopes })
   end
-  if packs > 2 * AROUND then
+  if stop - start + 1 < packs then
     whole = 0
   end
 end
 
-local function each(total, pairs_of, look)
-  for place = 1, math.min(#pairs_of, 2 * limit), 2 do
+local function each(total, most, pairs_of, look)
+  for place = 1, math.min(#pairs_of, 2 * most), 2 do
     look(pairs_of[place], pairs_of[place + 1])
   end
-  if total > limit then
+  if total > most then
     whole = 0
   end
 end
 
 local leases, routes = redis.call('HLEN', KEYS[1]), redis.call('HLEN', KEYS[2])
-each(leases, leases <= limit and redis.call('HGETALL', KEYS[1]) or redis.call('HSCAN', KEYS[1], 0, 'COUNT', limit)[2], in_lease)
-each(routes, routes <= limit and redis.call('HGETALL', KEYS[2]) or redis.call('HSCAN', KEYS[2], 0, 'COUNT', limit)[2], on_route)
-each(redis.call('ZCARD', KEYS[3]), redis.call('ZRANGE', KEYS[3], 0, limit - 1, 'WITHSCORES'), function(member, due)
+local function some_of(key, total)
+  return total <= limit and redis.call('HGETALL', key) or redis.call('HSCAN', key, 0, 'COUNT', limit)[2]
+end
+
+each(leases, limit, some_of(KEYS[1], leases), in_lease)
+each(routes, limit, some_of(KEYS[2], routes), on_route)
+each(redis.call('ZCARD', KEYS[3]), 4 * limit, redis.call('ZRANGE', KEYS[3], 0, 4 * limit - 1, 'WITHSCORES'), function(member, due)
   local route, pack = string.match(member, '^(%Z+)%z(.+)$')
   if pack then
     consider(pack, { 'later', pack, route, due })
@@ -106,6 +110,10 @@ for _, candidate in ipairs(found) do
     whole = 0
     break
   end
-  packs[#packs + 1] = candidate[3]
+  local what = candidate[3]
+  if what[1] == 'ready' then
+    what[4] = redis.call('SISMEMBER', KEYS[4], what[3])
+  end
+  packs[#packs + 1] = what
 end
 return { whole, redis.call('HGET', KEYS[5], campaign) or '', redis.call('HGET', KEYS[6], campaign) or '', packs }

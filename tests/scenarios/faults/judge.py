@@ -72,14 +72,16 @@ async def _gather(scene: Scene) -> Evidence:
     for entry in scene.record():
         for recipient in entry.get("recipients", ()):
             copies[recipient].append(entry["at"])
-    ends, delivered_at, cursor = defaultdict(set), {}, ""
+    ends: defaultdict[str, set[str]] = defaultdict(set)
+    delivered_at: dict[str, float] = {}
+    cursor = ""
     while True:
         cursor, lines = await scene.play.queue.events(cursor, 5_000)
         for event in map(json.loads, lines):
             if event["type"] in _FINAL:
                 ends[event["to"]].add(event["type"])
             if event["type"] == "delivered":
-                delivered_at[event["to"]] = event["at"]
+                delivered_at.setdefault(event["to"], event["at"])  # who comes too late may tell it again
         if not lines:
             break
     recipients = frozenset().union(*scene.play.submitted.values())

@@ -11,31 +11,23 @@ class _Link:
     """One connection through the proxy."""
 
     def __init__(self, client: trio.SocketStream, server: trio.SocketStream) -> None:
-        self.client, self.server = client, server
-        self.doomed = False  # the next request still goes through, and no reply any more
+        self._client, self._server = client, server
+        self.doomed = False  # no reply passes any more, to what has been asked or to what is asked next
 
     async def run(self) -> bool:
         """Pass octets both ways until one side ends it, or it is cut; whether it was cut."""
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._answer, nursery.cancel_scope)
-            cut = await self._ask()
-            nursery.cancel_scope.cancel()
-        return cut
+            nursery.start_soon(self._pass, self._client, self._server, nursery.cancel_scope)
+            nursery.start_soon(self._pass, self._server, self._client, nursery.cancel_scope)
+        return self.doomed
 
-    async def _ask(self) -> bool:
+    async def _pass(self, source: trio.SocketStream, sink: trio.SocketStream, scope: trio.CancelScope) -> None:
         with suppress(trio.BrokenResourceError):
-            async for data in self.client:
-                last = self.doomed
-                await self.server.send_all(data)
-                if last:
-                    return True
-        return False
-
-    async def _answer(self, scope: trio.CancelScope) -> None:
-        with suppress(trio.BrokenResourceError):
-            async for data in self.server:
-                if not self.doomed:
-                    await self.client.send_all(data)
+            async for data in source:
+                if not self.doomed or sink is self._server:
+                    await sink.send_all(data)
+                if self.doomed:
+                    break
         scope.cancel()
 
 

@@ -4,8 +4,8 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ RECIPIENTS = 1_200
 UNDER_LOAD = 100  # delivered: from here on every part of the fleet is at work
 _CALM_S = 1.0
 _THINK_S = 0.2
+_REFILL_S = 0.02
 _ON_ITS_WAY_S = 0.3  # what a process had sent when it died still reaches its receiver; a new one needs longer to start
 
 
@@ -154,13 +155,15 @@ class Scene:
 
     @asynccontextmanager
     async def role(self, role: str, index: int, environment: Mapping[str, str] | None = None) -> AsyncIterator[trio.Process]:
-        """One more process beside the fleet's, killed at the end of the block where it still runs."""
+        """One more process beside the fleet's, once it is at work; killed at the end of the block."""
         command = [sys.executable, "-m", "workers.cli", "run", role, "--index", str(index), "--config", str(self.play.config)]
-        with (self.play.directory / f"{role}-{index}.log").open("ab") as log:
+        path = self.play.directory / f"{role}-{index}.log"
+        with path.open("wb") as log:
             process = await trio.lowlevel.open_process(
                 command, env={**os.environ, **(environment or {})}, stdout=log, stderr=log, start_new_session=True
             )
         try:
+            await eventually(f"{role}-{index} is at work", lambda: _says(path, '"event":"started"'))
             yield process
         finally:
             process.kill()
@@ -197,17 +200,18 @@ class Scene:
         assert "error" not in answer, answer["error"]
         return answer
 
-    @contextmanager
-    def full(self, directory: str) -> Iterator[None]:
-        """The disk of this directory has no octet left while the block runs."""
+    @asynccontextmanager
+    async def full(self, directory: str) -> AsyncIterator[None]:
+        """The disk of this directory has no octet left while the block runs, whatever else is removed there."""
         filler = self.play.directory / directory / "filler"
-        with filler.open("wb", buffering=0) as file, suppress(OSError):
-            while True:
-                file.write(bytes(4_096))
-        try:
-            yield
-        finally:
-            filler.unlink()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_fill, filler)
+            await eventually("the disk is full", trio.Path(filler).exists)
+            try:
+                yield
+            finally:
+                nursery.cancel_scope.cancel()
+                filler.unlink()
 
     async def passing(self, seconds: float) -> None:
         """Let the fault last: real time, because what is tried here are real processes' own clocks."""
@@ -222,3 +226,17 @@ class Scene:
         """The receivers' own record, line by line."""
         path = self.play.directory / RECORD_FILE
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+async def _says(log: Path, words: str) -> bool:
+    return words in await trio.Path(log).read_text(errors="replace")
+
+
+async def _fill(filler: Path) -> None:
+    """Take all the room there is, again and again."""
+    with filler.open("ab", buffering=0) as file:
+        while True:
+            with suppress(OSError):
+                while file.write(bytes(4_096)) == 4_096:
+                    pass
+            await trio.sleep(_REFILL_S)

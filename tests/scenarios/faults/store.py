@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 
 from tests.scenarios.faults.row import NOBODY, PARKED, Row, World
 from tests.scenarios.faults.scene import Doubt, Scene
+from tests.scenarios.stage import eventually
 
 _INBOX = "penstock:{inbox}:campaigns"
 _ENTRIES = (  # what any program could write to the inbox by mistake
@@ -56,9 +57,14 @@ async def _cut(scene: Scene) -> Doubt:
 async def _disk_full(scene: Scene) -> Doubt:
     """The log can't be written: the server refuses all writes, and what was sent meanwhile stays in the journal."""
     await scene.under_load()
-    with scene.full("state/valkey/data"):
+    async with scene.full("state/valkey/data"):
+        await eventually("the store refuses to write", lambda: _refuses(scene))
         await scene.passing(5)
     return NOBODY
+
+
+async def _refuses(scene: Scene) -> bool:
+    return "MISCONF" in await scene.play.redis_cli("DEL", "nothing")
 
 
 async def _power_lost(scene: Scene) -> Doubt:
