@@ -15,7 +15,7 @@ from typing import Protocol
 
 import trio
 
-from sender.backlog import Backlog, Held
+from sender.backlog import Backlog, Held, held_of
 from sender.campaigns import Campaign
 from sender.model import Destination, Outcome, Reply, Result, Source, Step, Transaction, Verdict
 from sender.net.pool import Seat
@@ -218,10 +218,10 @@ class Berth:
         backlog, withdrawn = self.backlog, self._deck.services.withdrawn
         while backlog.ready:
             transaction = backlog.ready.popleft()
-            reason = withdrawn(_held(transaction))
+            reason = withdrawn(held_of(transaction))
             if reason is None:
                 return transaction
-            self._withhold(_held(transaction), reason)
+            self._withhold(held_of(transaction), reason)
         return None
 
     def _intend(self, ending: Sequence[Transaction]) -> bool:
@@ -230,7 +230,7 @@ class Berth:
         The journal goes before the last look at the lease: whoever takes that over finds there what we are about to do.
         """
         services = self._deck.services
-        several = [_held(transaction) for transaction in ending]
+        several = [held_of(transaction) for transaction in ending]
         for held in several:
             if services.withdrawn(held) is not None:
                 return False
@@ -242,7 +242,7 @@ class Berth:
             self._deck.changed()
 
     def _finished(self, session: Session, result: Result) -> None:
-        held = _held(result.transaction)
+        held = held_of(result.transaction)
         if result.withheld:
             self._withhold(held, self._deck.services.withdrawn(held) or _NOT_NOW)
             return
@@ -281,12 +281,6 @@ class Berth:
             return  # other sessions go on with it, or the pause gives it back
         for held in backlog.drain():
             deck.conclude(held, outcome, step=failure.step, reply=failure.reply, why=failure.error, mx=failure.host)
-
-
-def _held(transaction: Transaction) -> Held:
-    held = transaction.tag
-    assert isinstance(held, Held)
-    return held
 
 
 def _kind(failure: Failure) -> str:

@@ -91,11 +91,10 @@ class Controller:
         """Begin anew with what is said of each campaign, and ask which of them are finished: those need nothing."""
         self._said.clear()
         self._limited.clear()
-        self._over &= words.keys()
         self._told &= words.keys() | self._timed.keys()
-        asked = [campaign for campaign in words if campaign not in self._timed and campaign not in self._over]
-        there = {status.campaign for status in await self._statuses(asked) if not _finished(status)}
-        self._over.update(campaign for campaign in asked if campaign not in there)
+        asked = [campaign for campaign in words if campaign not in self._timed]
+        unfinished = {status.campaign for status in await self._statuses(asked) if not _finished(status)}
+        self._over = set(asked) - unfinished  # anew: an operator may have sent again what was parked
 
     async def _statuses(self, campaigns: Sequence[str]) -> list[CampaignStatus]:
         statuses: list[CampaignStatus] = []

@@ -14,17 +14,12 @@ The Expander holds nothing that matters: killed at any moment, another begins wh
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Protocol
-
-import msgspec
 
 from sender.campaigns import Campaign, Campaigns
 from sender.condition import ending
-from sender.content.row import read_row
 from sender.content.spec import dump
 from sender.errors import ConfigErrors, ContentError
-from sender.events import Event
 from sender.lookups import Lookups, Resolves
 from sender.model import Envelope, Route, State
 from sender.policy.receivers import Profiles
@@ -32,46 +27,16 @@ from sender.policy.suppression import Digests
 from sender.queue.base import BATCH_ROWS, Announcement, CampaignStatus, Chunk, Inflow, Queue, Refusal, RoutedPack, RowBatch
 from sender.queue.control import Control
 from sender.queue.pack import encode
+from sender.sorting import Sorting, read_batch
 from sender.suppressing import why_suppressed
 
 _BATCHES_PER_CHUNK = 20
 _LOOK_AT = 200  # open campaigns in one call
 
-_lines = msgspec.json.Decoder()
-
 
 class Observes(Protocol):
     def expanded(self, outcome: str, count: int) -> None: ...
     def inbox_refused(self, what: str, count: int = 1) -> None: ...
-
-
-@dataclass(slots=True)
-class _Sorting:
-    """What a chunk's rows came to, while they are being sorted."""
-
-    campaign: Campaign
-    now: float
-    envelopes: list[Envelope] = field(default_factory=list)
-    states: dict[State, int] = field(default_factory=lambda: defaultdict(int))
-    ended: list[tuple[int, State]] = field(default_factory=list)
-    events: list[bytes] = field(default_factory=list)
-
-    def end(self, ordinal: int, row: Mapping[str, object], state: State, why: str) -> None:
-        """This recipient goes no further; what came with it goes back as it came, as far as it is text."""
-        fields = {name: value for name, value in row.items() if isinstance(value, str)}
-        self.states[state] += 1
-        self.ended.append((ordinal, state))
-        event = Event(
-            id=f"{self.campaign.id}:{ordinal}:0:{state}",
-            type=str(state),
-            at=self.now,
-            campaign=self.campaign.id,
-            ordinal=ordinal,
-            to=fields.pop("to", ""),
-            fields=self.campaign.extras(fields),
-            why=why,
-        )
-        self.events.append(event.encode())
 
 
 class Expander:
@@ -164,14 +129,14 @@ class Expander:
 
     async def _expand(self, campaign: Campaign, inflow: Inflow) -> None:
         now = self._clock()
-        sorting = _Sorting(campaign, now)
+        sorting = Sorting(campaign, now)
         readable = await self._readable(campaign.id, inflow)
         for batch, rows in readable:
             for place, row in enumerate(rows):
-                self._sort(sorting, batch.number * BATCH_ROWS + place, row)
+                sorting.sort(batch.number * BATCH_ROWS + place, row)
         await self._leave_out_suppressed(sorting)
         packs = self._packs(campaign, await self._routed(sorting))
-        if await self._queue.expand(_chunk(sorting, inflow, [batch for batch, _ in readable], packs), now):
+        if await self._queue.expand(sorting.chunk(inflow, [batch for batch, _ in readable], packs), now):
             self._count(sorting)
 
     async def _end(self, campaign_id: str, inflow: Inflow, state: State) -> None:
@@ -196,37 +161,14 @@ class Expander:
         good, broken = [], []
         for batch in inflow.batches:
             try:
-                good.append((batch, _rows(batch)))
+                good.append((batch, read_batch(batch)))
             except ContentError as error:
                 broken.append(Refusal(entry=batch.entry, campaign=campaign_id, why=str(error), payload=batch.rows))
         if broken:
             await self._refuse("rows", broken)
         return good
 
-    def _sort(self, sorting: _Sorting, ordinal: int, row: object) -> None:
-        """One row becomes an envelope or a final state."""
-        if not isinstance(row, dict):
-            sorting.end(ordinal, {}, State.INVALID, f"row: expected an object with a key 'to', found {str(row)[:200]!r}")
-            return
-        try:
-            address, fields = read_row(row)
-        except ContentError as error:
-            sorting.end(ordinal, row, State.INVALID, str(error))
-            return
-        if missing := sorting.campaign.compiled.missing(fields):
-            sorting.end(ordinal, row, State.INVALID, f"the template needs {', '.join(missing)}")
-            return
-        sorting.envelopes.append(
-            Envelope(
-                campaign=sorting.campaign.id,
-                ordinal=ordinal,
-                address=str(address),
-                fields=fields,
-                queued_at=sorting.now,
-            )
-        )
-
-    async def _leave_out_suppressed(self, sorting: _Sorting) -> None:
+    async def _leave_out_suppressed(self, sorting: Sorting) -> None:
         """Recipients who get no mail end here; who joins them later is found when a lane has leased them."""
         digests = [self._digests.of(envelope.address) for envelope in sorting.envelopes]
         found = await self._queue.suppressed(digests, sorting.campaign.spec.list, sorting.now)
@@ -239,7 +181,7 @@ class Expander:
                 sorting.end(envelope.ordinal, row, State.SUPPRESSED, why_suppressed(entry))
         sorting.envelopes = wanted
 
-    async def _routed(self, sorting: _Sorting) -> Mapping[str, Sequence[Envelope]]:
+    async def _routed(self, sorting: Sorting) -> Mapping[str, Sequence[Envelope]]:
         """Envelopes by receiver; those of domains that take no mail end here."""
         by_domain: dict[str, list[Envelope]] = defaultdict(list)
         for envelope in sorting.envelopes:
@@ -265,34 +207,10 @@ class Expander:
                 packs.append(RoutedPack(route=route, pack=encode(some), count=len(some)))
         return packs
 
-    def _count(self, sorting: _Sorting) -> None:
+    def _count(self, sorting: Sorting) -> None:
         for state, count in sorting.states.items():
             self._metrics.expanded(str(state), count)
         self._metrics.expanded("queued", len(sorting.envelopes) - sorting.states.get(State.REJECTED, 0))
-
-
-def _rows(batch: RowBatch) -> Sequence[object]:
-    try:
-        rows: list[object] = _lines.decode_lines(batch.rows)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ContentError(f"batch {batch.number}", f"not JSON lines: {error}") from error
-    if len(rows) > BATCH_ROWS:
-        raise ContentError(f"batch {batch.number}", f"{len(rows)} recipients, at most {BATCH_ROWS} are allowed")
-    return rows
-
-
-def _chunk(sorting: _Sorting, inflow: Inflow, batches: Sequence[RowBatch], packs: Sequence[RoutedPack]) -> Chunk:
-    return Chunk(
-        campaign=sorting.campaign.id,
-        number=inflow.chunk,
-        priority=sorting.campaign.spec.priority,
-        batches=tuple(batches),
-        packs=tuple(packs),
-        states=dict(sorting.states),
-        ended=tuple(sorting.ended),
-        drop=inflow.repeats,
-        events=tuple(sorting.events),
-    )
 
 
 def _refusal(announcement: Announcement, why: str) -> Refusal:

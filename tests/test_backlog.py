@@ -3,7 +3,7 @@
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from sender.backlog import Backlog, Held
+from sender.backlog import Backlog, Held, held_of
 from sender.model import Transaction
 from tests.holding import held
 from tests.rig import destination, profiles
@@ -66,3 +66,16 @@ async def test_sessions_that_wait_are_woken_by_what_is_prepared(autojump_clock: 
 
 async def test_it_says_in_a_line_what_it_holds() -> None:
     assert repr(backlog(2)) == "<Backlog 10:mx.big.example: 2 held, 0 ready, 0 sessions>"
+
+
+async def test_sifting_takes_out_what_was_asked_for_and_keeps_the_order_of_the_rest() -> None:
+    waiting = backlog(10)
+    batch = waiting.batch(6)
+    waiting.prepared(4, [transaction(one) for one in batch[:4]])
+    out = waiting.sift(lambda one: f"row {one.position}" if one.position % 2 else None)
+    assert {one.position: answer for one, answer in out.items()} == {n: f"row {n}" for n in (1, 3, 7, 9)}
+    assert [held_of(one).position for one in waiting.ready] == [0, 2]
+    assert [one.position for one in waiting.held] == [6, 8]
+    assert waiting.preparing == 2
+    assert waiting.sift(lambda one: None) == {}
+    assert waiting.waiting == 6

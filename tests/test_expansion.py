@@ -2,7 +2,6 @@
 
 import json
 from collections import Counter
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -14,7 +13,6 @@ from sender.expansion import Expander
 from sender.lookups import UNRESOLVED, WAIT_S
 from sender.model import Destination, Route, State
 from sender.queue.base import BATCH_ROWS, LeaseRequest, Refusal, RowBatch
-from sender.queue.control import Control
 from sender.queue.memory import MemoryQueue
 from sender.queue.suppressions import Suppression
 from tests.holding import LANE, accepted, campaigns
@@ -125,6 +123,8 @@ async def test_dirty_rows_end_with_a_reason_and_their_fields_come_back(autojump_
     await desk.run()
     assert await desk.ready() == {"main/big": 1}
     assert await states(desk.queue) == {State.INVALID: 7, State.REJECTED: 1}
+    found = [(await desk.queue.find("spring", ordinal)).state for ordinal in range(9)]
+    assert Counter(found) == {State.INVALID: 7, State.REJECTED: 1, None: 1}
     (status,) = await desk.queue.status(["spring"])
     assert (status.accepted, status.queued) == (9, 1)
     told = {event["ordinal"]: event for event in await desk.events()}
@@ -351,72 +351,3 @@ async def test_without_an_answer_about_suppressions_nothing_is_expanded(autojump
     queue.silent = False
     await desk.run()
     assert await desk.ready() == {"main/big": 1}
-
-
-def at(seconds: float) -> str:
-    return datetime.fromtimestamp(clock() + seconds, UTC).isoformat()
-
-
-async def test_what_must_wait_is_expanded_ahead_and_can_not_be_leased(autojump_clock: MockClock) -> None:
-    desk = Desk()
-    await submitted(desk.queue, lines(person(0)), document=json.dumps({**SPEC, "start": at(100)}).encode())
-    await submitted(desk.queue, lines(person(0)), campaign="summer")
-    await desk.run()
-    assert [status.accepted for status in await desk.queue.status(["spring", "summer"])] == [1, 1]
-    assert list(await desk.queue.schedules()) == ["spring"]
-    leases = await desk.queue.lease([LeaseRequest(lane=LANE, route=ROUTE, owner="o", envelopes=300)], clock())
-    assert [lease.envelopes[0].campaign for lease in leases] == ["summer"]
-
-
-async def test_recipients_of_a_cancelled_campaign_end_as_they_are_read(autojump_clock: MockClock) -> None:
-    """Whatever is in them, and though this configuration could not send it; what is no list goes to the dead letters."""
-    queue = Kept()
-    desk = Desk(queue, campaigns=campaigns(queue, pools=("other",)))
-    await submitted(queue, lines(person(0), "nobody", {"to": "@"}), b"no list", lines(person(1)))
-    for announcement in await queue.announcements(10):
-        await queue.accept(announcement, announcement.spec, clock())
-    await desk.queue.set_control(Control(campaign="spring", ended=State.CANCELLED))
-    await desk.run()
-    (status,) = await desk.queue.status(["spring"])
-    assert (status.accepted, status.queued, status.waiting_batches) == (4, 0, 0)
-    assert await states(desk.queue) == {State.CANCELLED: 4}
-    assert desk.counts.expanded_ones == {"cancelled": 4}
-    assert [letter.campaign for letter in desk.queue.letters] == ["spring"]
-    assert await desk.events() == []
-    assert (await desk.queue.find("spring", 2000)).state is State.CANCELLED
-
-
-async def test_a_cancelled_campaign_is_read_to_its_end_though_much_of_it_waits(autojump_clock: MockClock) -> None:
-    desk = Desk(ahead=500)
-    await submitted(desk.queue, *(lines(*(person(n) for n in range(1000))) for _ in range(30)))
-    await desk.run()
-    (status,) = await desk.queue.status(["spring"])
-    assert (status.queued, status.complete) == (20_000, False)
-    await desk.queue.set_control(Control(campaign="spring", ended=State.CANCELLED))
-    await desk.run()
-    assert await states(desk.queue) == {State.CANCELLED: 10_000}
-    assert (await desk.queue.status(["spring"]))[0].complete
-
-
-async def test_a_paused_campaign_is_expanded(autojump_clock: MockClock) -> None:
-    desk = Desk()
-    await submitted(desk.queue, lines(person(0)))
-    await desk.queue.set_control(Control(campaign="spring", paused=True))
-    await desk.run()
-    assert await desk.ready() == {"main/big": 1}
-
-
-async def test_after_the_deadline_recipients_expire_as_they_are_read(autojump_clock: MockClock) -> None:
-    desk = Desk()
-    document = json.dumps({**SPEC, "deadline": at(100)}).encode()
-    await submitted(desk.queue, lines(person(0)), document=document)
-    await submitted(desk.queue, lines(person(0)), campaign="late", document=document)
-    await desk.expander.step()
-    await trio.sleep(50)
-    assert await desk.expander.step()
-    await submitted(desk.queue, lines(person(0), person(1)), campaign="later", document=document)
-    await trio.sleep(50)
-    await desk.run()
-    assert await states(desk.queue, "later") == {State.EXPIRED: 2}
-    assert await states(desk.queue) == {}
-    assert desk.counts.expanded_ones == {"queued": 2, "expired": 2}

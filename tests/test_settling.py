@@ -59,6 +59,7 @@ async def test_what_comes_together_is_told_together(autojump_clock: MockClock) -
     assert [again.position for again in one.again] == [1]
     assert (two.lease, two.final, two.events, len(two.again)) == ("l2", (), (), 1)
     assert (late.lease, late.final) == ("l1", ((2, State.REJECTED),))
+    assert [told.ordinals for told in (one, two, late)] == [(first.envelopes[0].ordinal,), (), (first.envelopes[2].ordinal,)]
 
 
 async def test_while_the_store_is_away_nothing_is_dropped_and_nothing_hammers(autojump_clock: MockClock) -> None:

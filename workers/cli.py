@@ -60,7 +60,9 @@ class Commands(click.Group):
             if rest is not None or expected is None:
                 raise
             leaves = _leaves(expected)
-            raise _told("\n".join(dict.fromkeys(map(str, leaves))), isinstance(leaves[0], BackendError)) from group
+            raise _told(
+                "\n".join(dict.fromkeys(map(str, leaves))), all(isinstance(leaf, BackendError) for leaf in leaves)
+            ) from group
 
 
 def _told(text: str, temporary: bool) -> click.ClickException:

@@ -1,9 +1,11 @@
 """Rows are cut into batches the inbox takes: none is empty, and the same rows give the same batches."""
 
+import json
+
 import pytest
 
-from sender.queue.base import BATCH_ROWS
-from sender.queue.inbox import MAX_ROWS, check, cut
+from sender.queue.base import BATCH_ROWS, Announcement
+from sender.queue.inbox import MAX_ROWS, check, cut, read_announcement
 
 
 def test_batches_are_full_and_numbered() -> None:
@@ -25,3 +27,12 @@ def test_a_row_too_large_for_any_batch_stands_alone_and_is_told(before: int) -> 
 
 def test_no_rows_are_no_batches() -> None:
     assert list(cut([])) == []
+
+
+def test_a_ready_made_message_may_wait_for_its_time() -> None:
+    times = {b"start": b"2026-03-01T09:00:00+01:00", b"deadline": b"2026-03-02T09:00:00Z"}
+    fields = {b"v": b"1", b"id": b"order-1", b"from": b"a@shop.example", b"to": b"ann@example.org", b"raw": b"x", **times}
+    found = read_announcement("campaigns/1-0", fields)
+    assert isinstance(found, Announcement)
+    spec = json.loads(found.spec)
+    assert (spec["start"], spec["deadline"]) == ("2026-03-01T09:00:00+01:00", "2026-03-02T09:00:00Z")

@@ -1,13 +1,15 @@
 """Parked envelopes, fates and the search in Redis itself: bounds, what is forgotten, and what stands there that should not."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from sender.model import LaneId, Route, State
-from sender.queue.client import Client
+from sender.queue.client import Client, Command
 from sender.queue.finding import LaneReport, Whereabouts
+from sender.queue.keys import FINISHED, Layout
 from sender.queue.redis import RedisQueue, open_redis
 from sender.queue.redis_upkeep import KEPT_S
 from tests.queue.feeding import (
@@ -17,6 +19,7 @@ from tests.queue.feeding import (
     chunk_of,
     envelopes,
     filled,
+    flat,
     leased,
     opened,
     parking,
@@ -113,6 +116,52 @@ async def test_a_campaign_forgotten_in_the_same_moment_loses_nothing_that_is_que
     await queue.reclaim(QUEUED_AT + KEPT_S + 1)
     assert [status.queued for status in await queue.status(["spring"])] == [1]
     assert len(await leased(queue, 2)) == 1
+
+
+async def test_what_is_not_finished_is_not_on_its_way_to_be_forgotten(queue: RedisQueue, client: Client) -> None:
+    await filled(queue, 2)
+    (lease,) = await leased(queue, 1)
+    await queue.finish_rows("spring")
+    await queue.settle([parking(lease, [0])], QUEUED_AT)
+    await client.run([("ZADD", FINISHED, QUEUED_AT, "spring")])  # seen so by a scheduler of a moment ago
+    await queue.reclaim(QUEUED_AT)
+    assert await client.run([("ZSCORE", FINISHED, "spring")]) == [None]
+
+
+class Overtaken(Client):
+    """A client that another operator is faster than, once: between reading what is parked and sending it again."""
+
+    overtake: Callable[[], Awaitable[object]] | None = None
+
+    async def run(self, commands: Sequence[Command]) -> list[Any]:
+        if self.overtake is not None and any(self.scripts["resend"].digest in command for command in commands):
+            overtake, self.overtake = self.overtake, None
+            await overtake()
+        return await super().run(commands)
+
+
+async def test_who_is_overtaken_sends_again_only_what_is_parked_still(queue: RedisQueue, valkey_url: str) -> None:
+    await filled(queue, 5)
+    (lease,) = await leased(queue, 5)
+    await queue.settle([parking(lease, range(5))], QUEUED_AT)
+    client = Overtaken(valkey_url)
+    client.overtake = lambda: queue.resend(["spring:1", "spring:3"], QUEUED_AT)
+    slow = RedisQueue(client, Layout(16))
+    assert await slow.resend([f"spring:{ordinal}" for ordinal in range(5)], QUEUED_AT) == 3
+    await slow.aclose()
+    (status,) = await queue.status(["spring"])
+    assert (status.final, status.parked, status.queued) == ({}, 0, 5)
+    assert sorted(one.ordinal for one in flat(await leased(queue, 10))) == [0, 1, 2, 3, 4]
+
+
+async def test_sent_again_its_fate_is_open(queue: RedisQueue, client: Client) -> None:
+    await filled(queue, 2)
+    (lease,) = await leased(queue, 2)
+    await queue.settle([parking(lease, [0, 1])], QUEUED_AT)
+    fates = ("BITFIELD_RO", "penstock:{spring}:fates:0", "GET", "u4", "#0", "GET", "u4", "#1")
+    assert await client.run([fates]) == [[7, 7]]
+    await queue.resend(["spring:1"], QUEUED_AT)
+    assert await client.run([fates]) == [[7, 0]]
 
 
 async def test_a_parked_entry_that_is_none_hides_no_other(queue: RedisQueue, client: Client) -> None:

@@ -1,6 +1,6 @@
 """Stores of several servers: a master with replicas and Sentinels, and a Cluster. Each gives the URL that Penstock takes."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +49,7 @@ class SentinelStore:
             new = await self.master()
             return new is not old and (await new.ask("ROLE"))[0] == b"master"
 
-        await until(done, f"a failover from {old}")
+        await until(lambda: _yet(done), f"a failover from {old}")
         return await self.master()
 
 
@@ -111,7 +111,7 @@ class ClusterStore:
             ports = {master[1] for server in rest for _, _, master, *_ in await server.ask("CLUSTER", "SLOTS")}
             return old.port not in ports and all([b"cluster_state:ok" in await each.ask("CLUSTER", "INFO") for each in rest])
 
-        await until(done, f"a failover from {old}")
+        await until(lambda: _yet(done), f"a failover from {old}")
 
     async def well(self) -> None:
         """Wait until every node serves all slots."""
@@ -163,6 +163,14 @@ def _is_well(info: bytes, nodes: int) -> bool:
 def _bus_port(server: Server) -> int:
     text = (server.directory / "server.conf").read_text()
     return int(next(line.split()[1] for line in text.splitlines() if line.startswith("cluster-port")))
+
+
+async def _yet(condition: Callable[[], Awaitable[bool]]) -> bool:
+    """Whether it is so by now; a server that changes its part drops its connections, and answers the next one."""
+    try:
+        return await condition()
+    except BackendError:
+        return False
 
 
 async def _knows(server: Server, node: str) -> bool:

@@ -67,6 +67,15 @@ def test_expected_errors_out_of_several_tasks_are_words_too(failing: Callable[[B
     assert (result.exit_code, result.output) == (1, "Error: Redis is gone\na.toml: x: missing\n")
 
 
+def test_a_store_that_is_away_or_full_has_a_status_of_its_own_for_those_who_try_again(
+    failing: Callable[[BaseException], None],
+) -> None:
+    for error in (BackendError("away"), ExceptionGroup("", [BackendError("away"), BackendError("away")])):
+        failing(error)
+        result = CliRunner().invoke(main, ["status"])
+        assert (result.exit_code, result.output) == (75, "Error: away\n")
+
+
 def test_a_bug_is_not_hidden(failing: Callable[[BaseException], None]) -> None:
     failing(ExceptionGroup("", [BackendError("Redis is gone"), ZeroDivisionError()]))
     result = CliRunner().invoke(main, ["status"])

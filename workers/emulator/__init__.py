@@ -9,7 +9,8 @@ It takes part in `penstock demo` and in the tests, and it judges us independentl
 4. `ledger` counts what happened and hands each accepted message to `verifier`, which judges its DKIM signatures elsewhere.
 5. `internet` ties them together in a process of the caller, `process` as a process of its own, which takes `requests`.
 6. `strikes` and `doors` let things befall these receivers while they run: held up, hung up on, shut.
-7. `faults` is apart: receivers that break the protocol on purpose, one fault each.
+7. `tail` has a hundred thousand small domains where they are wanted.
+8. `faults` is apart: receivers that break the protocol on purpose, one fault each.
 
 Nothing is bound but loopback addresses, and nothing is looked up outside.
 """

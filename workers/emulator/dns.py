@@ -76,6 +76,8 @@ async def _answer_tcp(stream: trio.SocketStream, zone: Zone) -> None:
 
 def answer_udp(zone: Zone, wire: bytes) -> bytes | None:
     """The datagram that answers `wire`, cut (TC) when it is too long for one; None when it is no question."""
+    if zone.well and (made_up := zone.made_up(wire)) is not None:
+        return made_up or None
     query = _parse(wire)
     reply = None if query is None else zone.answer(query)
     if query is None or reply is None:

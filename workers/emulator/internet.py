@@ -2,12 +2,13 @@
 
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
 import trio
 
+from workers.emulator import tail
 from workers.emulator.certificates import Authority
 from workers.emulator.dialogue import Dialogue, Message
 from workers.emulator.dns import serve_dns
@@ -115,7 +116,19 @@ class Internet:
                 strikes=self.strikes,
             )
             stations.extend(Station(host=host, office=office) for host in receiver.hosts)
-        return stations
+        return [*stations, *(self._tail() if self.world.options.tail else ())]
+
+    def _tail(self) -> Iterator[Station]:
+        office = Office(
+            tail.TAIL,
+            tail.BEHAVIOUR,
+            frozenset(),
+            seed=self.world.options.seed,
+            ledger=self.ledger,
+            strikes=self.strikes,
+            takes=tail.takes,
+        )
+        return (Station(host=host, office=office) for host in tail.HOSTS)
 
 
 @asynccontextmanager
@@ -147,6 +160,9 @@ async def emulate(
         internet.smtp_port, listeners = bind_all([station.host.address for station in internet.stations], smtp_port)
         for listener in listeners:
             stack.callback(listener.close)
+        if world.options.tail:
+            internet.zone.made_up = tail.answer
+            stack.enter_context(tail.mute(internet.smtp_port))
         async with serve_dns(internet.zone, DNS_ADDRESS, dns_port) as internet.dns_address, trio.open_nursery() as nursery:
             if verifiers:
                 internet.spool = Spool(internet.ledger, internet.zone, processes=verifiers)

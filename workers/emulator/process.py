@@ -41,6 +41,7 @@ class Options(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=T
     pipelining: bool | None = None  # whether all receivers offer it; None: each as it does
     chunking: bool | None = None  # likewise
     ttl_s: int = 300
+    tail: bool = False
     verifiers: int = 1
     record: bool = True
     dns_port: int = 0
@@ -61,6 +62,7 @@ async def run(options: Options, report: Report) -> None:
             pipelining=options.pipelining,
             chunking=options.chunking,
             ttl_s=options.ttl_s,
+            tail=options.tail,
         )
     )
     zone = world.zone()

@@ -5,7 +5,7 @@ Pure: the time is an argument and nothing is drawn at random, so a whole day of 
 
 import re
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from workers.emulator.answers import Answer
 from workers.emulator.behaviour import SPAM_MARK, Behaviour, Mailbox, mailbox
@@ -35,7 +35,9 @@ class Office:
         seed: int,
         ledger: Ledger,
         strikes: Strikes | None = None,
+        takes: Callable[[str], bool] = lambda domain: False,
     ) -> None:
+        """`takes` says which domains it hosts beside those that are listed."""
         self.name = name
         self.behaviour = behaviour
         self.domains = domains
@@ -43,6 +45,7 @@ class Office:
         self.ledger = ledger
         self.counts = ledger.of(name)
         self.strikes = strikes or Strikes()
+        self.takes = takes
         self.visits = 0
         self._standings: OrderedDict[str, Standing] = OrderedDict()
         self._first_seen: OrderedDict[tuple[str, str], float] = OrderedDict()
@@ -148,7 +151,8 @@ class Visit:
         return answer
 
     def _rcpt(self, address: str, now: float, *, already: int) -> Answer:
-        if address.rpartition("@")[2].lower() not in self.office.domains:
+        domain = address.rpartition("@")[2].lower()
+        if domain not in self.office.domains and not self.office.takes(domain):
             return self._answers.relaying
         if already >= self.behaviour.recipients_per_message:
             return _TOO_MANY

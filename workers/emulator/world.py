@@ -58,6 +58,7 @@ class WorldOptions:
     pipelining: bool | None = None  # whether all receivers offer it; None: each as it does
     chunking: bool | None = None  # likewise
     ttl_s: int = 300  # of the receivers' MX records and addresses
+    tail: bool = False  # beside all that the domains of `tail`, as many as anybody asks for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,6 @@
 """The DNS records of the emulated world, and how a question is answered from them. Pure: messages in, messages out."""
 
+from collections.abc import Callable
 from enum import Enum, auto
 
 import dns.exception
@@ -35,6 +36,8 @@ class Zone:
         self._faults: dict[dns.name.Name, Fault] = {}
         self._outage: Fault | None = None
         self._texts: dict[str, str] = {}
+        # answers that stand nowhere, octets to octets: b"" is silence, None a question of another kind
+        self.made_up: Callable[[bytes], bytes | None] = lambda query: None
         self._parents: set[dns.name.Name] = set()  # names that exist only because something stands below them
         self.version = 0  # grows with every change
 
@@ -79,6 +82,11 @@ class Zone:
     def break_all(self, fault: Fault | None) -> None:
         """Let every question fail in this way, whatever its name; None ends that."""
         self._outage = fault
+
+    @property
+    def well(self) -> bool:
+        """Whether questions are answered at all."""
+        return self._outage is None
 
     def texts(self) -> dict[str, str]:
         """The TXT of every name that has one, the last one added: where the DKIM verifier finds its keys."""
