@@ -1,9 +1,10 @@
 """The engine: finds routes with work, and runs the lanes that serve them.
 
 1. It joins the fleet, and beats beside all else it does (`membership`).
-2. It asks which routes have work, and which of their lanes are its own: every member computes the same answer (highest
-   random weight), so lanes spread over processes without anybody deciding. The queue's claims make sure of it.
-3. It starts a lane on demand, nudges one that exists, drains one that now belongs to somebody else.
+2. It asks which routes have work, and which of their lanes are its own (`shares`): lanes spread over processes without
+   anybody deciding. The queue's claims make sure of it.
+3. It starts a lane on demand, nudges one that exists, drains one that now belongs to somebody else; where it has as many as
+   it may, those that have nothing to do make room.
 4. Fenced, it drops everything at once: what it held is others' by now. Then it joins anew, under another name.
 5. `drain` ends all of it in order: open transactions finish, the rest goes back, everything is settled, the owner resigns.
    Cancelled, it drops what is open, and still settles and resigns if the store answers within a moment.
@@ -12,24 +13,24 @@
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
+from itertools import islice
 
 import trio
 
 from sender.errors import BackendError
 from sender.lane import Lane, LaneServices
 from sender.leasing import Leaser
-from sender.membership import Membership, host
+from sender.membership import Membership
 from sender.model import LaneId, Route, Source
 from sender.policy.throttle import Throttle
 from sender.queue.base import Queue
 from sender.queue.owners import BEAT_S
 from sender.settling import Settler
+from sender.shares import Shares
 
 LANES_MOST = 4_000  # of one process: each is a task with its own pace; what waits for one more waits for one to end
 _ROUTES_AT_ONCE = 2000
 _THROTTLES_KEPT = 20_000  # lanes; a few hundred octets each
-_ANSWERS_KEPT = 50_000  # lanes of which it is remembered whether they are this owner's
 _GOODBYE_S = 3.0  # for the last settlements, where the store is slow or away
 
 
@@ -54,12 +55,11 @@ class Engine:
     ) -> None:
         """Only owners of a source's host take part in sharing its lanes."""
         self._services, self._poll_s, self._lanes_most = services, poll_s, lanes_most
-        self._sources = [source for source in sources if source.host in ("", services.membership.host)]
+        self._sources = {source.name: source for source in sources if source.host in ("", services.membership.host)}
+        self._shares = Shares(sources, services.membership, services.lanes.lookahead)
         self._lanes: dict[LaneId, Lane] = {}
         self._throttles: OrderedDict[LaneId, Throttle] = OrderedDict()  # what lanes that have ended had learnt
         self._claimed: dict[LaneId, Route] = {}  # lanes that have ended; until it is given up none of them begins again
-        self._shared_by: tuple[str, ...] = ()  # the members that `_mine` was computed for
-        self._mine: dict[LaneId, bool] = {}
         self._draining = trio.Event()
         self.ended = trio.Event()  # `run` has come to its end
 
@@ -73,10 +73,9 @@ class Engine:
 
     def resting(self, now: float) -> Iterator[tuple[LaneId, Route, Throttle]]:
         """Lanes of this owner that have ended in a pause which is not over."""
-        pools = {source.name: source for source in self._sources}
         for lane, throttle in self._throttles.items():
-            source = pools.get(lane.source)
-            if source is not None and throttle.paused(now) and self._is_mine(lane, source):
+            source = self._sources.get(lane.source)
+            if source is not None and throttle.paused(now) and self._shares.is_mine(lane, source):
                 yield lane, Route(pool=source.pool, receiver=lane.receiver), throttle
 
     def withdraw(self) -> None:
@@ -147,31 +146,41 @@ class Engine:
         if self._draining.is_set():
             return  # since `drain` was called while the store was asked: a lane begun now would be told by nobody
         self._share()
+        now, refused = self._services.lanes.clock(), 0
         for waiting in ready:
-            for source in self._sources:
-                if source.pool == waiting.route.pool:
-                    self._wanted(nursery, waiting.route, source)
+            for source in self._shares.called(waiting, now):
+                refused += not self._wanted(nursery, waiting.route, source)
+        self._make_room(refused)
 
     def _share(self) -> None:
         """Where members came or went, lanes go to others."""
-        if self._services.membership.members != self._shared_by:
-            self._shared_by = self._services.membership.members
-            self._mine.clear()
+        if self._shares.have_changed():
             for lane in self._lanes.values():
-                if not self._is_mine(lane.id, lane.source):
+                if not self._shares.is_mine(lane.id, lane.source):
                     lane.drain()
 
-    def _wanted(self, nursery: trio.Nursery, route: Route, source: Source) -> None:
-        """This lane's route has work."""
+    def _wanted(self, nursery: trio.Nursery, route: Route, source: Source) -> bool:
+        """This lane's route has work. False where the lane is ours, and there is no room for it."""
         lane_id = LaneId(source=source.name, receiver=route.receiver)
         lane = self._lanes.get(lane_id)
         if lane is not None:
             lane.nudge()
-        elif lane_id not in self._claimed and len(self._lanes) < self._lanes_most and self._is_mine(lane_id, source):
-            profile = self._services.lanes.profiles.profile(route.receiver)
-            lane = Lane(route, source, profile, self._services.lanes, self._throttles.pop(lane_id, None))
-            self._lanes[lane_id] = lane
-            nursery.start_soon(self._run_lane, lane)
+            return True
+        if source.name not in self._sources or lane_id in self._claimed or not self._shares.is_mine(lane_id, source):
+            return True
+        if len(self._lanes) >= self._lanes_most:
+            return False
+        profile = self._services.lanes.profiles.profile(route.receiver)
+        lane = Lane(route, source, profile, self._services.lanes, self._throttles.pop(lane_id, None))
+        self._lanes[lane_id] = lane
+        nursery.start_soon(self._run_lane, lane)
+        return True
+
+    def _make_room(self, wanted: int) -> None:
+        """Let so many lanes end that have nothing to do, those first that began first."""
+        workless = (lane for lane in self._lanes.values() if not lane.crew.holding)
+        for lane in islice(workless, wanted):
+            lane.drain()
 
     async def _run_lane(self, lane: Lane) -> None:
         try:
@@ -198,17 +207,6 @@ class Engine:
             for lane_id in ended:
                 del self._claimed[lane_id]
 
-    def _is_mine(self, lane: LaneId, source: Source) -> bool:
-        """Whether this owner weighs most among those that can send from the lane's source."""
-        answer = self._mine.get(lane)
-        if answer is None:
-            rivals = [owner for owner in self._shared_by if source.host in ("", host(owner))]
-            answer = not rivals or max(rivals, key=lambda owner: _weight(owner, lane)) == self._services.membership.owner
-            if len(self._mine) >= _ANSWERS_KEPT:
-                self._mine.clear()
-            self._mine[lane] = answer
-        return answer
-
     async def _resign(self) -> None:
         try:
             await self._services.membership.resign()
@@ -217,7 +215,3 @@ class Engine:
 
     def __repr__(self) -> str:
         return f"<Engine {self._services.membership.owner}: {len(self._lanes)} lanes of {len(self._sources)} sources>"
-
-
-def _weight(owner: str, lane: LaneId) -> bytes:
-    return blake2b(f"{owner} {lane}".encode(), digest_size=8).digest()

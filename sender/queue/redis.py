@@ -1,7 +1,8 @@
 """The queue in Redis or Valkey: every state change is one script in lua/, one batch of scripts is one round trip.
 
 The parts: `redis_inbox` takes campaigns in and expands them, `redis_delivery` leases and settles, `redis_control` holds back,
-`redis_upkeep` returns what is due or orphaned, `redis_views` looks.
+`redis_upkeep` returns what is due or orphaned, `redis_doubts` keeps what may have arrived, `redis_views` and
+`redis_finding` look.
 WIRE.md documents what other programs may write and read.
 """
 

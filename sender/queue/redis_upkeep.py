@@ -5,7 +5,7 @@ a dead owner's claims, a campaign's content as soon as its last recipient is fin
 then its id is known, so that a repeated submission sends nothing; afterwards it is a new one.
 """
 
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 
 from sender.queue.base import BATCH_ROWS
 from sender.queue.client import Client, Command
@@ -66,6 +66,7 @@ class RedisUpkeep(RedisViews, RedisOwners, RedisSuppressions, RedisDoubts):
             [self._script("unclaim", (swept.key("claims"),), owner) for owner in holders - members]
         )
         await self._forget_owners(set(fenced) - unfinished)
+        await self._drop_content(now)
         await self._forget_campaigns(now)
         await self._sweep_suppressions(now)
         return returned
@@ -79,13 +80,9 @@ class RedisUpkeep(RedisViews, RedisOwners, RedisSuppressions, RedisDoubts):
         for owner in owners:
             await self._client.run([*self._unclaim_all(owner.decode()), ("HDEL", FENCED, owner)])
 
-    async def _forget_campaigns(self, now: float) -> None:
-        looked, old = await self._client.run(
-            [
-                ("ZRANGEBYSCORE", ENDED, "-inf", now, "LIMIT", 0, _LOOK_AT),
-                ("ZRANGEBYSCORE", FINISHED, "-inf", now - KEPT_S, "LIMIT", 0, _LOOK_AT),
-            ]
-        )
+    async def _drop_content(self, now: float) -> None:
+        """Look which campaigns are finished: their content goes at once."""
+        (looked,) = await self._client.run([("ZRANGEBYSCORE", ENDED, "-inf", now, "LIMIT", 0, _LOOK_AT)])
         seen: list[Argument] = []
         content: list[Command] = []
         for status in await self.status([name.decode() for name in looked]):
@@ -96,23 +93,33 @@ class RedisUpkeep(RedisViews, RedisOwners, RedisSuppressions, RedisDoubts):
                 keys = CampaignKeys(status.campaign)
                 content.append(self._script("drop_spec", (keys.spec, keys.progress)))
         await self._client.run(content)  # first: who dies in between does both again
-        commands = [self._script("retire", (ENDED, FINISHED, SCHEDULED), now, now + _LOOK_AGAIN_S, *seen)]
-        for campaign, own in await self._old([name.decode() for name in old]):
+        await self._client.run([self._script("retire", (ENDED, FINISHED, SCHEDULED), now, now + _LOOK_AGAIN_S, *seen)])
+
+    async def _forget_campaigns(self, now: float) -> None:
+        """Forget what was finished long ago: its id last of all, so that whoever dies in between leaves nothing to its heir.
+
+        The next campaign of that id would find counters that take its chunks for repeats.
+        """
+        old = self._script("old", (FINISHED,), now - KEPT_S, _LOOK_AT, _LOOK_AGAIN_S)
+        (names,) = await self._client.run([old])
+        commands: list[Command] = []
+        forgotten = await self._old([name.decode() for name in names])
+        for campaign, own in forgotten.items():
             commands.append(("UNLINK", *own))
             commands += [self._script("forget", partition.of(campaign), campaign) for partition in self._layout.partitions]
-            commands += [("ZREM", key, campaign) for key in (KNOWN, FINISHED, ENDED)]
-            commands += [("SREM", SCHEDULED, campaign), ("HDEL", CONTROL, campaign)]
         await self._client.run(commands)
+        if forgotten:
+            await self._client.run([self._script("unlist", (KNOWN, FINISHED, ENDED, SCHEDULED, CONTROL), *forgotten)])
 
-    async def _old(self, campaigns: Sequence[str]) -> list[tuple[str, tuple[str, ...]]]:
+    async def _old(self, campaigns: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
         """Those to forget, each with its own keys: what is parked goes first, so that nothing is sent again after the look."""
         for campaign in campaigns:
             await self._drop(campaign, ())
         lengths = await self._client.run([("STRLEN", CampaignKeys(campaign).done) for campaign in campaigns])
         queued = {status.campaign for status in await self.status(campaigns) if status.queued}
-        found = []
+        found = {}
         for campaign, octets in zip(campaigns, lengths, strict=True):
             if campaign not in queued:
                 keys, segments = CampaignKeys(campaign), -(-octets * 8 * BATCH_ROWS // SEGMENT)
-                found.append((campaign, (*keys.all, *map(keys.fates, range(segments)))))
+                found[campaign] = (*keys.all, *map(keys.fates, range(segments)))
         return found

@@ -40,16 +40,22 @@ class Unreliable(Client):
 
     lose_before: str = ""
     lose_after: str = ""
+    lose_only: str = ""  # of a batch, these scripts alone: of a cluster's nodes, some may be down
     twice: bool = False  # every script but `lease` runs twice, as if its first reply had got lost
-    meanwhile: Callable[[], Awaitable[None]] | None = None  # runs once before the next give_back
+    meanwhile: Callable[[], Awaitable[None]] | None = None  # runs once before the next script of that name
+    before: str = "give_back"
 
     async def run(self, commands: Any) -> list[Any]:
-        if self.meanwhile is not None and self._names(commands, "give_back"):
+        if self.meanwhile is not None and self._names(commands, self.before):
             meanwhile, self.meanwhile = self.meanwhile, None
             await meanwhile()
         if self.lose_before and self._names(commands, self.lose_before):
             self.lose_before = ""
             raise BackendError("lost before it was sent")
+        if self.lose_only and self._names(commands, self.lose_only):
+            await super().run([command for command in commands if self.scripts[self.lose_only].digest not in command])
+            self.lose_only = ""
+            raise BackendError("this part was lost before it was sent")
         replies = await super().run(commands)
         if self.twice and not self._names(commands, "lease"):
             await super().run([command for command in commands if command[0] == "EVALSHA"])
@@ -304,6 +310,48 @@ async def test_a_finished_campaign_is_forgotten_after_a_while_and_not_before(que
     assert (await queue.spec("spring"), await queue.spec("summer")) == (None, b'{"v":1}')
     (keys,) = await client.run([("KEYS", "*spring*")])
     assert keys == []
+
+
+async def finished(queue: RedisQueue, *, until: float) -> None:
+    """A campaign of one recipient, whose last one ended so long ago that it may be forgotten."""
+    await filled(queue, 1)
+    await queue.finish_rows("spring")
+    await queue.settle([all_delivered(lease) for lease in await leased(queue, 1)], QUEUED_AT)
+    await queue.reclaim(until - KEPT_S)
+
+
+async def test_what_is_forgotten_in_part_is_forgotten_before_its_id_is_new(
+    queue: RedisQueue, unreliable: Unreliable, client: Client
+) -> None:
+    """Counters that stay would take the chunks of the next campaign of that id for old ones."""
+    now = QUEUED_AT + KEPT_S
+    await finished(queue, until=now)
+    unreliable.lose_only = "forget"
+    with pytest.raises(BackendError):
+        await queue.reclaim(now)
+    await opened(queue)  # a repeat still
+    await queue.reclaim(now + 60)
+    (keys,) = await client.run([("KEYS", "*spring*")])
+    assert (keys, await queue.campaigns()) == ([], [])
+    await filled(queue, 5)
+    assert len(flat(await leased(queue, 5))) == 5
+
+
+async def test_only_one_scheduler_at_a_time_forgets_a_campaign(queue: RedisQueue, unreliable: Unreliable, client: Client) -> None:
+    """One that is late would forget the next campaign of that id."""
+    now = QUEUED_AT + KEPT_S
+    await finished(queue, until=now)
+    other = RedisQueue(client, Layout(16))
+
+    async def faster() -> None:
+        await other.reclaim(now)
+        await opened(other)
+
+    unreliable.meanwhile, unreliable.before = faster, "forget"
+    await queue.reclaim(now)
+    assert (await queue.campaigns(), await queue.open_campaigns()) == ([], []), "it came before the old one was forgotten"
+    await filled(queue, 5)
+    assert len(flat(await leased(queue, 5))) == 5
 
 
 async def test_a_fenced_owner_leaves_nothing_behind(queue: RedisQueue, client: Client) -> None:

@@ -14,7 +14,7 @@
 --                                     the last grant that was added
 --   P aside:<campaign>          set   routes where it waits beside the line, held or without budget
 --   P asides                    zset  campaign with such routes -> when to look whether they may line up again
---   P waiting                   hash  "ready <route>", "leased", "later" -> envelopes; "aside <route>" -> how many of the
+--   P waiting                   hash  "ready <route>", "leased", "later", "parked" -> envelopes; "aside <route>" -> how many of the
 --                                     ready ones are set aside
 --   P count:<campaign>          hash  "=accepted", "=chunk", "=priority", "<state> <receiver>", "deferred <receiver>";
 --                                     "=scheduled": it was held at its start

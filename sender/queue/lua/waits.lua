@@ -6,8 +6,8 @@
 --       3  P aside:<campaign>  set   see route.lua
 --       4  P budget            hash  see route.lua
 -- ARGV  1  how many routes are looked at, at most   2  how many are given, at most   3  campaign
--- Gives {envelopes ready, about where not all routes are looked at, routes, later packs, when the first of them is due or "", routes set aside, budget or "",
--- route, envelopes, ...}: most first.
+-- Gives {envelopes ready (about, where not all routes are looked at), routes, later packs, when the first of them is due or
+-- "", routes set aside, budget or "", route, envelopes, ...}: most first.
 
 local limit, most = tonumber(ARGV[1]), tonumber(ARGV[2])
 local total = redis.call('HLEN', KEYS[1])

@@ -143,7 +143,7 @@ def _row(failing: _Failing) -> Row:
     return Row(
         name=f"receiver {failing.name}",
         inject=_fail([failing]),
-        ends=PARKED if failing.strike.get("times") == 0 else DELIVERED,
+        ends=PARKED if failing.in_doubt else DELIVERED,
         world=World(more=_IMPATIENT),
         long=True,
     )

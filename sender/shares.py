@@ -1,0 +1,65 @@
+"""Which lanes are whose: every member of the fleet computes the same answer, and nobody has to decide.
+
+A lane belongs to the owner that weighs most for it (highest random weight), among those that can send from its source. And a
+route calls for the sources of its pool: all of them where it has more than a lane holds at a time; one of them, always the
+same, where it has less. A campaign for a hundred thousand small domains would otherwise start a lane of every source for
+each of them, for one of them to find the work and the others to find it gone.
+"""
+
+from collections.abc import Sequence
+from hashlib import blake2b
+from zlib import crc32
+
+from sender.membership import Membership, host
+from sender.model import LaneId, Source
+from sender.queue.base import ReadyRoute
+
+_ALL_EVERY_S = 6  # so often, for a second, a small route calls for all sources: the one it calls first may be held up
+_ANSWERS_KEPT = 50_000  # lanes of which it is remembered whether they are this owner's
+
+
+class Shares:
+    """One owner's view."""
+
+    def __init__(self, sources: Sequence[Source], membership: Membership, most_for_one: int) -> None:
+        """`most_for_one` envelopes are a single lane's work."""
+        self._membership, self._most_for_one = membership, most_for_one
+        self._pools: dict[str, tuple[Source, ...]] = {}
+        for source in sources:
+            self._pools[source.pool] = (*self._pools.get(source.pool, ()), source)
+        self._by: tuple[str, ...] = ()  # the members that the answers hold for
+        self._mine: dict[LaneId, bool] = {}
+
+    def have_changed(self) -> bool:
+        """Whether members came or went since it was asked last: then lanes may be others' now."""
+        if self._membership.members == self._by:
+            return False
+        self._by = self._membership.members
+        self._mine.clear()
+        return True
+
+    def called(self, waiting: ReadyRoute, now: float) -> Sequence[Source]:
+        """The sources whose lanes this route's work is for at this moment, Unix seconds; some may be of another host."""
+        pool = self._pools.get(waiting.route.pool, ())
+        if len(pool) < 2 or waiting.envelopes > self._most_for_one:
+            return pool
+        turn = crc32(waiting.route.receiver.encode())
+        return pool if (int(now) + turn // len(pool)) % _ALL_EVERY_S == 0 else (pool[turn % len(pool)],)
+
+    def is_mine(self, lane: LaneId, source: Source) -> bool:
+        """Whether this owner weighs most among those that can send from the lane's source."""
+        answer = self._mine.get(lane)
+        if answer is None:
+            rivals = [owner for owner in self._by if source.host in ("", host(owner))]
+            answer = not rivals or max(rivals, key=lambda owner: _weight(owner, lane)) == self._membership.owner
+            if len(self._mine) >= _ANSWERS_KEPT:
+                self._mine.clear()
+            self._mine[lane] = answer
+        return answer
+
+    def __repr__(self) -> str:
+        return f"<Shares of {self._membership.owner}: {len(self._pools)} pools, {len(self._by)} members>"
+
+
+def _weight(owner: str, lane: LaneId) -> bytes:
+    return blake2b(f"{owner} {lane}".encode(), digest_size=8).digest()
