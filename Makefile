@@ -12,6 +12,7 @@ PIP := $(BIN)/pip --disable-pip-version-check --no-input --quiet
 COMPILE := $(BIN)/pip-compile --quiet --upgrade --generate-hashes --allow-unsafe --strip-extras --no-header --no-emit-options
 PIP_TOOLS := pip-tools==7.6.2 # only `make constraints` needs it, on a maintainer's machine
 TESTS ?= tests
+FAULTS := $(addprefix tests/scenarios/,test_faults.py test_long_tail.py test_memory.py)
 
 .PHONY: demo test faults lint bench clean constraints servers
 .DELETE_ON_ERROR:
@@ -23,7 +24,7 @@ test: servers lint
 	$(BIN)/python -m pytest $(TESTS)
 
 faults: servers $(VENV)/installed-dev
-	$(BIN)/python -m pytest tests/scenarios/test_faults.py -m ""
+	$(BIN)/python -m pytest -m "" $(FAULTS)
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check

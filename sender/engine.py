@@ -178,7 +178,7 @@ class Engine:
 
     def _make_room(self, wanted: int) -> None:
         """Let so many lanes end that have nothing to do, those first that began first."""
-        workless = (lane for lane in self._lanes.values() if not lane.crew.holding)
+        workless = (lane for lane in self._lanes.values() if lane.workless)
         for lane in islice(workless, wanted):
             lane.drain()
 

@@ -4,8 +4,8 @@
 2. Of each open campaign the next rows batches are read, a bounded distance ahead of delivery.
 3. Each row becomes an envelope: address checked and normalised, merge fields complete, its recipient not suppressed; or a
    final state with the reason.
-4. Each domain becomes a destination, a receiver, a route; a domain that DNS can't tell us about now waits on a route of its
-   own, whose lane looks again (`lookups`).
+4. Each domain becomes a destination, a receiver, a route; one that DNS can't tell us about now goes where a lane looks
+   again (`lookups`). How much is read at once depends on how long that takes.
 5. Envelopes of one route travel in packs; the batches and what became of them are handed over in one `Chunk`.
 6. Of a campaign that was cancelled, or whose deadline has passed, every recipient still to be read ends in that state.
 
@@ -15,6 +15,8 @@ The Expander holds nothing that matters: killed at any moment, another begins wh
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
+
+import trio
 
 from sender.campaigns import Campaign, Campaigns
 from sender.condition import ending
@@ -26,11 +28,12 @@ from sender.policy.receivers import Profiles
 from sender.policy.suppression import Digests
 from sender.queue.base import BATCH_ROWS, Announcement, CampaignStatus, Chunk, Inflow, Queue, Refusal, RoutedPack, RowBatch
 from sender.queue.control import Control
-from sender.queue.pack import encode
+from sender.queue.pack import encode, runs
 from sender.sorting import Sorting, read_batch
 from sender.suppressing import why_suppressed
 
-_BATCHES_PER_CHUNK = 20
+_BATCHES_MOST = 20  # of a chunk
+_QUICK_S, _LONG_S = 4.0, 10.0  # what finding a chunk's receivers may take for the next one to be larger, and no smaller
 _LOOK_AT = 200  # open campaigns in one call
 
 
@@ -59,6 +62,7 @@ class Expander:
         self._queue, self._campaigns, self._lookups = queue, campaigns, Lookups(resolver, profiles)
         self._digests, self._clock, self._metrics = digests, clock, metrics
         self._pack_size, self._ahead, self._on_trouble = pack_size, ahead, on_trouble
+        self._batches = 1  # of the next chunk: no more than there is time for to look up domains that nobody has asked for
 
     async def step(self) -> bool:
         """Do what there is to do once, one chunk a campaign; false where nothing was waiting.
@@ -104,7 +108,7 @@ class Expander:
         over = cancelled or (ending(word, campaign.schedule, self._clock()) if campaign is not None else None)
         if over is None and (campaign is None or status.queued >= self._ahead):
             return False
-        inflow = await self._queue.rows(campaign_id, _BATCHES_PER_CHUNK)
+        inflow = await self._queue.rows(campaign_id, _BATCHES_MOST if over is not None else self._bite(status))
         if inflow.malformed:
             await self._refuse("rows", inflow.malformed)
         if not inflow.batches and not inflow.repeats:
@@ -114,6 +118,10 @@ class Expander:
         elif campaign is not None:
             await self._expand(campaign, inflow)
         return True
+
+    def _bite(self, status: CampaignStatus) -> int:
+        """How many batches to read now: no more than there is room for ahead of delivery, and time to look them up."""
+        return min(self._batches, -(-(self._ahead - status.queued) // BATCH_ROWS))
 
     async def _usable(self, campaign_id: str) -> Campaign | None:
         """The campaign; None where this configuration can't send it: it waits for one that can, and holds up no other."""
@@ -186,7 +194,9 @@ class Expander:
         by_domain: dict[str, list[Envelope]] = defaultdict(list)
         for envelope in sorting.envelopes:
             by_domain[envelope.domain].append(envelope)
+        began = trio.current_time()
         receivers = await self._lookups.receivers(by_domain.keys())
+        self._adapt(trio.current_time() - began)
         routed: dict[str, list[Envelope]] = defaultdict(list)
         for domain, envelopes in by_domain.items():
             receiver = receivers[domain]
@@ -198,13 +208,19 @@ class Expander:
                 routed[receiver] += envelopes
         return routed
 
+    def _adapt(self, seconds: float) -> None:
+        """Finding the receivers of a chunk took so long: other campaigns waited meanwhile."""
+        if seconds < _QUICK_S:
+            self._batches = min(2 * self._batches, _BATCHES_MOST)
+        elif seconds > _LONG_S:
+            self._batches = max(1, self._batches // 2)
+
     def _packs(self, campaign: Campaign, routed: Mapping[str, Sequence[Envelope]]) -> list[RoutedPack]:
         packs = []
         for receiver, envelopes in routed.items():
             route = Route(pool=campaign.spec.pool, receiver=receiver)
-            for start in range(0, len(envelopes), self._pack_size):
-                some = envelopes[start : start + self._pack_size]
-                packs.append(RoutedPack(route=route, pack=encode(some), count=len(some)))
+            cut = runs(envelopes, self._pack_size)
+            packs += [RoutedPack(route=route, pack=encode(some), count=len(some)) for some in cut]
         return packs
 
     def _count(self, sorting: Sorting) -> None:

@@ -97,7 +97,7 @@ def span(seconds: float) -> str:
 
 def counted(number: int, noun: str) -> str:
     """So many of something, in words."""
-    plural = f"{noun}es" if noun.endswith(("ch", "s")) else f"{noun}s"
+    plural = f"{noun}es" if noun.endswith(("ch", "s")) else f"{noun[:-1]}ies" if noun.endswith("ry") else f"{noun}s"
     return f"{number:,} {noun if number == 1 else plural}"
 
 

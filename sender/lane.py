@@ -93,6 +93,7 @@ class Lane:
         self._throttle = throttle or Throttle.of(profile.limits, services.crew.rng.random, services.crew.waits_scale)
         self._wake = _Wake()
         self._draining = False
+        self._found_nothing = False  # when it asked last, and nobody has told it of work since
         self._crew = Crew(self.id, source, profile, self._throttle, services.crew, self._wake)
 
     @property
@@ -103,8 +104,14 @@ class Lane:
     def crew(self) -> Crew:
         return self._crew
 
+    @property
+    def workless(self) -> bool:
+        """It holds nothing, and there is nothing to be had."""
+        return self._found_nothing and not self._crew.holding
+
     def nudge(self) -> None:
         """The route has work."""
+        self._found_nothing = False
         self._wake()
 
     def withdraw(self) -> None:
@@ -130,6 +137,7 @@ class Lane:
             self._crew.release()  # what was being looked up or signed just then
 
     async def _feed(self, nursery: trio.Nursery) -> None:
+        happened = True  # something that work may have come with: without it there is no use in asking for some
         while not self._draining:
             now = trio.current_time()
             if self._throttle.pause is not None and self._throttle.paused(now):
@@ -141,10 +149,13 @@ class Lane:
             elif self._crew.holding >= self._services.lookahead:
                 self._crew.staff()
                 await self._wake.wait(self._services.linger_s)
-            elif not await self._lease(nursery, now):
+            elif not (happened and await self._lease(nursery, now)):
                 self._crew.staff()
-                if not await self._wake.wait(self._services.linger_s) and self._crew.idle:
+                happened = await self._wake.wait(self._services.linger_s)
+                if not happened and self._crew.idle:
                     return
+                continue
+            happened = True
 
     def _allowance(self, now: float) -> int:
         """How many envelopes the lane may lease now."""
@@ -158,6 +169,7 @@ class Lane:
         for lease in leases:
             self._crew.holding += len(lease.envelopes)
             nursery.start_soon(self._admit, lease)
+        self._found_nothing = not leases
         return bool(leases)
 
     async def _admit(self, lease: Lease) -> None:

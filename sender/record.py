@@ -107,7 +107,7 @@ class Recorder:
 
     def _end(self, attempt: Attempt, state: State, reply: Reply | None) -> None:
         held, event = attempt.held, _event(attempt, str(state))
-        why, refused = f"{attempt.mx}: {attempt.why}" if state is State.UNKNOWN else "", None
+        why, refused = f"{attempt.mx}: {reply or attempt.why}" if state is State.UNKNOWN else "", None
         if self._digests is not None and nobody_there(attempt.outcome, reply):
             refused = _nobody(self._digests, held.envelope, attempt.at)
         self._journal.ended((held.lease.id, held.position), state, event, at=attempt.at, why=why, refused=refused)
@@ -115,8 +115,10 @@ class Recorder:
         if refused is not None:
             self._settler.suppress(held.lease, refused)
         if why:
-            parked = Parked(position=held.position, envelope=held.envelope, at=attempt.at, why=why)
-            self._settler.park(held.lease, parked)
+            self._park(held, attempt.at, why)
+
+    def _park(self, held: Held, at: float, why: str) -> None:
+        self._settler.park(held.lease, Parked(position=held.position, envelope=held.envelope, at=at, why=why))
 
     def _put_back(self, attempt: Attempt, later: Later) -> None:
         held, tried = attempt.held, attempt.outcome.verdict is not Verdict.UNSENT
@@ -155,6 +157,8 @@ class Recorder:
         self._counts.finished(lane.source, self._label(lane.receiver), state)
         self.not_tried(held)
         self._settler.final(held.lease, held.position, state, event.encode())
+        if state is State.UNKNOWN:  # an earlier attempt ended in doubt
+            self._park(held, event.at, why)
 
     def not_tried(self, held: Held) -> None:
         """Its end of data was about to go out, and did not: another session may still send it."""

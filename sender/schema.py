@@ -7,6 +7,7 @@ option that is read and ignored is worse than one that is refused.
 import difflib
 import re
 from collections.abc import Mapping
+from datetime import date
 from enum import Enum
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
@@ -19,6 +20,26 @@ T = TypeVar("T", bound=msgspec.Struct)
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhdw])")
 _RATE = re.compile(r"(\d{1,9})/([smhd])", re.ASCII)
+
+# msgspec speaks of types; whoever wrote the file is told what to write instead.
+_KIND = re.compile(r"`([a-z0-9 |]+)`")
+_ITEM = re.compile(r"\[(\d+)\]`")
+_MOMENT, _DAY = "a time with its offset, like 2026-12-01T09:00:00+01:00", "a day, like 2026-12-01"
+_KINDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": "a text",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "a table",
+    "datetime": _MOMENT,
+    "date": _DAY,
+}
+_WHOLE = {
+    "Invalid RFC3339 encoded datetime": f"expected {_MOMENT}",
+    "Invalid RFC3339 encoded date": f"expected {_DAY}",
+    "Expected `datetime` with a timezone component": f"expected {_MOMENT}",
+}
 
 
 class Seconds(float):
@@ -117,8 +138,33 @@ def _field(wanted: Any, value: object, file: str, key: str, errors: list[ConfigE
     try:
         return msgspec.convert(value, wanted, dec_hook=_decode_hook)
     except (msgspec.ValidationError, ValueError) as error:
-        errors.append(ConfigError(file, key, f"{error}; found {_shown(value)}{_allowed(wanted)}"))
+        errors.append(_refusal(str(error), wanted, value, file, key))
         return None
+
+
+def _refusal(text: str, wanted: Any, value: object, file: str, key: str) -> ConfigError:
+    """What msgspec says of a value, in words that need no Python, and of the item of a list that it is about."""
+    text, _, path = text.partition(" - at `$")
+    if isinstance(value, list | tuple) and (item := _ITEM.fullmatch(path)):
+        key, value = f"{key}[{item[1]}]", value[int(item[1])]
+    why, shown = _in_words(text, wanted), _shown(value)
+    found = "" if why.startswith(shown) else f"; found {shown}"
+    return ConfigError(file, key, f"{why}{found}")
+
+
+def _in_words(text: str, wanted: Any) -> str:
+    described = [meta.description for meta in getattr(wanted, "__metadata__", ()) if isinstance(meta, msgspec.Meta)]
+    if " matching regex " in text and described and described[0]:
+        return f"expected {described[0]}"
+    if (names := _names(wanted)) and not text.startswith("Expected `array`"):
+        return f"expected one of {', '.join(names)}"
+    text = _WHOLE.get(text, text.partition(", got `")[0])
+    return _KIND.sub(_kinds, text.replace("Expected ", "expected ", 1))
+
+
+def _kinds(named: re.Match[str]) -> str:
+    kinds = [_KINDS.get(kind, kind) for kind in named[1].split(" | ") if kind != "null"]
+    return " or ".join(kinds)
 
 
 def _struct_element(wanted: Any) -> type[msgspec.Struct] | None:
@@ -129,7 +175,7 @@ def _struct_element(wanted: Any) -> type[msgspec.Struct] | None:
     return first if isinstance(first, type) and issubclass(first, msgspec.Struct) else None
 
 
-def _allowed(wanted: Any) -> str:
+def _names(wanted: Any) -> list[str]:
     """The values of an enumeration: msgspec's message leaves them out."""
     names: list[str] = []
     for option in (wanted, *get_args(wanted)):
@@ -137,7 +183,7 @@ def _allowed(wanted: Any) -> str:
             names += map(str, get_args(option))
         elif isinstance(option, type) and issubclass(option, Enum):
             names += [str(member.value) for member in option]
-    return f"; allowed: {', '.join(names)}" if names else ""
+    return names
 
 
 def _join(key: str, name: str) -> str:
@@ -150,5 +196,5 @@ def _nearest(name: str, known: list[str]) -> str:
 
 
 def _shown(value: object) -> str:
-    text = repr(value)
+    text = value.isoformat() if isinstance(value, date) else str(value).lower() if isinstance(value, bool) else repr(value)
     return text if len(text) <= 80 else text[:77] + "..."

@@ -10,7 +10,7 @@ from trio.testing import MockClock
 
 from sender.errors import BackendError, ResolutionError
 from sender.expansion import Expander
-from sender.lookups import UNRESOLVED, WAIT_S
+from sender.lookups import CHUNK_S, UNRESOLVED, WAIT_S
 from sender.model import Destination, Route, State
 from sender.queue.base import BATCH_ROWS, LeaseRequest, Refusal, RowBatch
 from sender.queue.memory import MemoryQueue
@@ -96,7 +96,7 @@ async def test_recipients_are_packed_by_the_receiver_of_their_domain(autojump_cl
     people = [person(n) for n in range(300)] + [person(n, "small.example") for n in range(20)] + [person(1, "away.example")]
     await submitted(desk.queue, lines(*people))
     await desk.run()
-    assert await desk.ready() == {"main/big": 300, "main/~small.example": 20, f"main/{UNRESOLVED}": 1}
+    assert await desk.ready() == {"main/big": 300, "main/~small.example": 20, "main/~away.example": 1}
     (status,) = await desk.queue.status(["spring"])
     assert (status.accepted, status.queued, status.complete) == (321, 321, True)
     assert await desk.queue.open_campaigns() == []
@@ -140,6 +140,16 @@ async def test_dirty_rows_end_with_a_reason_and_their_fields_come_back(autojump_
         "fields": {"customer": "4718"},
     }
     assert desk.counts.expanded_ones == {"queued": 1, "invalid": 7, "rejected": 1}
+
+
+async def test_recipients_whose_fields_are_too_long_for_one_pack_go_into_several(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sender.queue.pack.MAX_BODY", 64 * 1024)
+    desk = Desk()
+    await submitted(desk.queue, lines(*(person(number, **{f"{number:03}" * 1000: "x"}) for number in range(40))))
+    await desk.run()
+    assert await desk.ready() == {"main/big": 40}
 
 
 _UNREADABLE = (
@@ -276,10 +286,38 @@ async def test_slow_dns_holds_up_neither_its_chunk_nor_another_campaign(autojump
     await submitted(desk.queue, *people)
     await submitted(desk.queue, lines(person(1)), campaign="other")
     began = trio.current_time()
-    await desk.run()
+    await desk.expander.step()
+    await desk.expander.step()
     assert trio.current_time() - began <= 2 * WAIT_S
-    assert await desk.ready() == {f"main/{UNRESOLVED}": 20_001}
+    assert await desk.ready() == {f"main/{UNRESOLVED}": 1_000, "main/big": 1}, "a name with a profile needs no DNS"
+    await desk.run()
+    assert await desk.ready() == {f"main/{UNRESOLVED}": 20_000, "main/big": 1}
     assert all(status.complete for status in await desk.queue.status(["spring", "other"]))
+
+
+async def test_what_is_read_at_once_grows_while_names_are_found_quickly(autojump_clock: MockClock) -> None:
+    desk = Desk()
+    await submitted(desk.queue, *(lines(*(person(n) for n in range(1000))) for _ in range(100)))
+    await desk.expander.step()
+    sizes = []
+    while await desk.expander.step():
+        sizes.append((await desk.queue.status(["spring"]))[0].accepted // 1000)
+    assert sizes == [1, 3, 7, 15, 31, 51, 71, 91, 100]
+
+
+async def test_what_is_read_at_once_shrinks_while_names_take_long(autojump_clock: MockClock) -> None:
+    desk = Desk()
+    await submitted(desk.queue, *(lines(*(person(n) for n in range(1000))) for _ in range(40)))
+    await desk.run()
+    desk.names.seconds = 4.9
+    people = [lines(*(person(n, f"d{1000 * batch + n}.example") for n in range(1000))) for batch in range(40)]
+    await submitted(desk.queue, *people, campaign="slow")
+    await desk.expander.step()
+    sizes, began = [], trio.current_time()
+    while await desk.expander.step():
+        sizes.append((await desk.queue.status(["slow"]))[0].accepted // 1000)
+    assert sizes == [20, 30, 35, 37, 38, 39, 40]
+    assert trio.current_time() - began <= 6 * CHUNK_S
 
 
 async def test_a_store_that_takes_no_more_still_sees_expanded_campaigns_off(autojump_clock: MockClock) -> None:

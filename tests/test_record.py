@@ -292,6 +292,25 @@ async def test_what_is_withdrawn_ends_with_the_reason_and_is_no_attempt() -> Non
     assert (desk.counts.seen, desk.log) == ([("finished", "s1", "<big>", State.SUPPRESSED)], [])
 
 
+async def test_what_is_withdrawn_in_doubt_is_parked_for_an_operator() -> None:
+    desk = Desk()
+    (one,) = held(1)
+    one.envelope.doubts = 1
+    desk.recorder.withdraw(LANE, one, Withdrawn(state=State.UNKNOWN, why="its campaign's deadline has passed"))
+    assert desk.told.finals == [(0, State.UNKNOWN)]
+    assert desk.told.parked == [
+        Parked(position=0, envelope=one.envelope, at=EPOCH, why="its campaign's deadline has passed")
+    ]
+
+
+async def test_what_is_parked_after_a_reply_says_which() -> None:
+    desk = Desk(EPOCH + 101)
+    (one,) = held(1, of=campaign(curve=RetryCurve(steps_s=(300.0,), give_up_s=100.0)))
+    one.envelope.tried_at, one.envelope.doubts = EPOCH, 1
+    desk.recorder.attempt(LANE, one, DEFERRED, step=Step.RCPT, reply=REPLY, mx="mx.big.example")
+    assert [parked.why for parked in desk.told.parked] == [f"mx.big.example: {REPLY}"]
+
+
 async def test_what_is_withdrawn_for_now_goes_back_unchanged_for_a_moment() -> None:
     desk = Desk()
     (one,) = held(1)

@@ -123,8 +123,8 @@ def test_all_errors_of_all_files_are_reported_at_once(tmp_path: Path) -> None:
     found = problems(tmp_path)
     assert found[0] == "penstock.toml: redis.urll: unknown key; did you mean 'url'?"
     assert found[1:3] == [
-        "penstock.toml: redis.partitions: Expected `int` >= 1; found 0",
-        "penstock.toml: net.smtp_port: Expected `int` <= 65535; found 99999",
+        "penstock.toml: redis.partitions: expected a whole number >= 1; found 0",
+        "penstock.toml: net.smtp_port: expected a whole number <= 65535; found 99999",
     ]
     assert [line.split(": ")[1] for line in found[3:]] == [
         "retry.curve",

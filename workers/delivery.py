@@ -10,6 +10,7 @@ from sender.errors import BackendError
 from sender.net.signing import SignerPool
 from sender.queue.journal import Journal
 from sender.record import Attempt
+from workers.descriptors import within_descriptors
 from workers.digests import checked_digests
 from workers.log import attempt as log_attempt
 from workers.places import host_name, journal_dir, make_private, signer_sockets, token_keys
@@ -19,7 +20,9 @@ from workers.recovering import recover
 
 async def deliver(process: Process) -> None:
     """Deliver until told to drain: no new leases then, open transactions finish, everything else goes back."""
-    settings = process.settings
+    settings, fewer = within_descriptors(process.settings)
+    if fewer:
+        process.trouble(fewer)
     owner = f"{host_name(settings)}/{process.name}-{os.getpid()}-{secrets.token_hex(3)}"
     around = process.surroundings(on_attempt=lambda attempt: _log(process, attempt))
     digests = await checked_digests(settings, process.queue)

@@ -17,6 +17,7 @@ from sender.queue.inbox import MAX_ROWS, cut
 
 _ADDRESS_COLUMNS = ("to", "email", "e-mail", "address")  # the first of these in the header holds the address
 _LINE_MAX = 1_000_000
+_SHOWN = 200  # characters of what was found
 
 _encode = msgspec.json.Encoder().encode
 
@@ -26,7 +27,7 @@ class Recipients:
 
     def __init__(self, stream: BinaryIO, name: str) -> None:
         """Reads the first line: a `{` there means JSON lines, anything else a CSV header. ConfigError where neither fits."""
-        self._stream, self._name = stream, name
+        self._stream, self.name = stream, name
         self.octets = 0  # read so far
         self._first = self._line().removeprefix(BOM_UTF8)
         text = self._first.decode("utf-8", "surrogateescape")
@@ -50,16 +51,18 @@ class Recipients:
             yield line
 
     def _header(self, text: str) -> tuple[str, ...]:
+        if not _is_text(text):
+            raise ConfigError(self.name, "line 1", f"not text in UTF-8: {text[:60]!a}; expected a CSV header or JSON lines")
         names = [name.strip() for name in next(csv.reader([text]))]
         folded = [name.lower() for name in names]
         place = next((folded.index(name) for name in _ADDRESS_COLUMNS if name in folded), None)
         if place is None:
-            found = ", ".join(names)
-            raise ConfigError(self._name, "line 1", f"no column is called {' or '.join(_ADDRESS_COLUMNS)}; found: {found}")
+            found = ", ".join(names)[:_SHOWN]
+            raise ConfigError(self.name, "line 1", f"no column is called {' or '.join(_ADDRESS_COLUMNS)}; found: {found}")
         names[place] = "to"
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice or "" in names:
-            raise ConfigError(self._name, "line 1", f"a column needs a name of its own; found twice or empty: {twice or ['']}")
+            raise ConfigError(self.name, "line 1", f"a column needs a name of its own; found twice or empty: {twice or ['']}")
         return tuple(names)
 
     def _csv_rows(self, columns: Sequence[str]) -> Iterator[bytes]:
@@ -102,3 +105,8 @@ class Recipients:
                     bare = _encode(f"line {number}: {error}: {bare[:200]!r}")
                 yield bare
             number, line = number + 1, self._line()
+
+
+def _is_text(line: str) -> bool:
+    """Whether a first line is one that a person or a program wrote: UTF-8, with no control characters but those of CSV."""
+    return not any("\ud800" <= char <= "\udfff" or (char < " " and char not in "\t\r\n") for char in line)

@@ -82,7 +82,11 @@ def read_expiry(text: str, now: float) -> float:
     try:
         return now + seconds(text) if text else 0.0
     except ValueError:
+        pass
+    try:
         return read_time(text, "expires")
+    except ValueError as error:
+        raise ValueError(f"{error}, or a duration like 90d") from error
 
 
 def write_time(moment: float) -> str:

@@ -43,7 +43,13 @@ _RESERVED = re.compile(
 
 ShortText = Annotated[str, msgspec.Meta(max_length=2000)]
 Body = Annotated[str, msgspec.Meta(max_length=2_000_000)]
-Slug = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9]([a-z0-9_-]{0,62}[a-z0-9])?$")]
+Slug = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[a-z0-9]([a-z0-9_-]{0,62}[a-z0-9])?$",
+        description="1 to 64 lower-case letters and digits, and '-' or '_' between them",
+    ),
+]
 
 
 class TemplateMode(StrEnum):

@@ -12,7 +12,12 @@ WINDOWS_MAX = 50
 YEARS = range(2000, 2200)  # a start or a deadline outside of them is a slip of the pen
 
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]  # RFC 3339 with an offset
-DayTime = Annotated[str, msgspec.Meta(pattern=r"^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$")]  # hours and minutes
+DayTime = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$", description="hours and minutes with two digits each, 00:00 to 24:00"
+    ),
+]
 
 
 class Day(StrEnum):

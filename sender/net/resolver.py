@@ -35,6 +35,7 @@ from sender.errors import ResolutionError
 from sender.model import Destination, MxHost
 from sender.net.addresses import versions
 from sender.net.cache import CacheStatistics, FetchFailed, Fresh, TtlCache
+from sender.net.line import Line
 from sender.settings import IpPreference
 
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
@@ -55,7 +56,9 @@ class ResolverOptions:
     ip: IpPreference = IpPreference.PREFER_IPV6
     try_s: float = 3.0  # what one nameserver gets for one answer
     rounds: int = 2  # how often each nameserver is asked before the lookup fails
-    concurrency: int = 64  # queries on their way at a time
+    concurrency: int = 64  # queries on their way at a time that are not slow yet
+    most: int = 512  # all queries on their way: each has a socket
+    slow_s: float = 0.5
     cache_size: int = 100_000
     min_ttl_s: float = 60.0  # a TTL of 0 would mean a query per message
     max_ttl_s: float = 14_400.0
@@ -108,7 +111,7 @@ class Resolver:
         self._observer = observer
         count = observer.dns_lookup if observer is not None else None
         self._nameservers = options.nameservers or _system_nameservers()
-        self._limiter = trio.CapacityLimiter(options.concurrency)
+        self._line = Line(quick=options.concurrency, most=options.most, patience_s=options.slow_s)
         self._destinations: TtlCache[Destination | _Absent] = TtlCache(
             size=options.cache_size, stale_s=options.stale_s, failure_s=options.failure_s, count=count
         )
@@ -228,7 +231,7 @@ class Resolver:
         for nameserver in order * self._options.rounds:
             query = dns.message.make_query(qname, kind, use_edns=0, payload=_EDNS_PAYLOAD)
             try:
-                async with self._limiter:
+                async with self._line.turn():
                     response = await self._send(query, nameserver)
             except (dns.exception.DNSException, trio.BrokenResourceError, OSError, EOFError) as error:
                 why = _why(error)

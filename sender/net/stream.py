@@ -16,6 +16,9 @@ from sender.model import Step
 from sender.net import tls
 
 _READ = 65_536  # more than a TLS record: what OpenSSL has decrypted never stays behind where no wait would notice it
+# What TLS is given at a time, one record (RFC 8446 section 5.1): of more, OpenSSL says nothing until all of it has gone, and
+# nobody could tell how much the peer has of a write that got stuck.
+_RECORD = 16_384
 
 _KINDS = {
     errno.ECONNREFUSED: TransportKind.REFUSED,
@@ -49,6 +52,7 @@ class Stream:
 
     def __init__(self, sock: socket.socket, *, peer: str) -> None:
         self._sock = sock
+        self._at_once: int | None = None  # octets of one write; None: as many as there are
         self.peer = peer  # the literal it is connected to
         self.step = Step.CONNECT
         self.tls_version = ""  # as `ssl` names it: "TLSv1.3"; "" in clear
@@ -68,9 +72,12 @@ class Stream:
         return self._sock.session if isinstance(self._sock, ssl.SSLSocket) else None
 
     def send_nowait(self, data: memoryview) -> int:
-        """Hand octets to the kernel: how many it took, 0 where it would block. Then offer the same octets again."""
+        """Hand octets to the kernel: how many it took, 0 where it would block. Then offer the same octets again.
+
+        What it has not taken can't be read by the peer: half a TLS record tells nothing.
+        """
         try:
-            return self._sock.send(data)
+            return self._sock.send(data[: self._at_once])
         except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
             return 0
         except OSError as error:
@@ -126,7 +133,7 @@ class Stream:
         self.step = Step.TLS
         try:
             wrapped = context.wrap_socket(self._sock, server_hostname=host, do_handshake_on_connect=False, session=session)
-            self._sock = wrapped
+            self._sock, self._at_once = wrapped, _RECORD
             await self._handshake(wrapped)
         except (OSError, ValueError) as error:  # ValueError: a host name that can't be a server name
             self.close()

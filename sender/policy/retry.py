@@ -98,7 +98,7 @@ def _deferred(curve: RetryCurve, envelope: Envelope, outcome: Outcome, now: floa
     else:
         wait_s = curve.wait_s(attempts) * (1 + curve.jitter * (2 * rng() - 1))
     due = min(now + wait_s, deadline)  # the last try is at the deadline itself
-    return Later(due=due, attempts=attempts, doubts=doubts, tried_at=tried_at)
+    return _again(curve, Later(due=due, attempts=attempts, doubts=doubts, tried_at=tried_at))
 
 
 def _unsent(curve: RetryCurve, envelope: Envelope, outcome: Outcome, now: float) -> Decision:
@@ -107,7 +107,12 @@ def _unsent(curve: RetryCurve, envelope: Envelope, outcome: Outcome, now: float)
     if now >= curve.ends_at(tried_at):
         return _too_old(envelope.doubts)
     wait_s = curve.scale * (outcome.retry_s or UNSENT_S)
-    return Later(due=now + wait_s, attempts=envelope.attempts, doubts=envelope.doubts, tried_at=tried_at)
+    return _again(curve, Later(due=now + wait_s, attempts=envelope.attempts, doubts=envelope.doubts, tried_at=tried_at))
+
+
+def _again(curve: RetryCurve, later: Later) -> Decision:
+    """Nothing is tried at a campaign's deadline: what would wait for it and may have arrived ends now, while that is known."""
+    return _UNKNOWN if later.doubts and later.due >= curve.not_after else later
 
 
 def _too_old(doubts: int) -> Final:

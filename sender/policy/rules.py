@@ -34,7 +34,9 @@ _EXAMPLE = re.compile(r"([2-5]\d\d)[ -]?(?:#?([245]\.\d{1,3}\.\d{1,3})(?=\s|$)\s
 class RuleTable(Struct, frozen=True, kw_only=True):
     """A [[rule]] as written: what it matches (all of it must), and what that means. `config/README.md` explains the keys."""
 
-    name: Annotated[str, Meta(min_length=1, max_length=60, pattern="^[a-z0-9-]+$")]
+    name: Annotated[
+        str, Meta(min_length=1, max_length=60, pattern="^[a-z0-9-]+$", description="lower-case letters, digits and '-'")
+    ]
     category: Category
     steps: tuple[Step, ...] = ()
     codes: tuple[int | str, ...] = ()

@@ -262,8 +262,8 @@ class Queue(Owners, Controls, Doubts, Suppressions, Finds, Standings, Protocol):
     async def reclaim(self, now: float) -> int:
         """Give back what owners that are no members, or are fenced, had leased and not settled; returns how many envelopes.
 
-        It also frees their claims, forgets the fenced ones then, and drops the content of finished campaigns, whose ids
-        stay known.
+        It also frees their claims, forgets the fenced ones then, drops the content of finished campaigns, whose ids stay
+        known, and old events where memory is short.
         """
 
     async def time(self) -> float:

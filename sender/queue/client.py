@@ -78,7 +78,7 @@ class Client:
         """The same; a durable client returns when no crash and no failover can take back what was written."""
         if not self._durable or not commands:
             return await self.run(commands)
-        marked = [*commands, *dict.fromkeys(map(confirmation, commands))]
+        marked = [*commands, *dict.fromkeys(confirmation(self._scripts["confirm"], command) for command in commands)]
         replies = await trio.to_thread.run_sync(partial(self._run, marked, True), limiter=self._limiter)
         return replies[: len(commands)]
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from sender.errors import BackendError, ConfigError
 from sender.queue.node import Batch, Command, Node, Refused
+from sender.queue.scripts import Script
 from sender.queue.slots import key_of, tag
 from sender.queue.standing import Standing, fields, standing
 
@@ -104,9 +105,9 @@ def promise(server: Standing, appendfsync: str, no_fsync_on_rewrite: str, *, rep
     return Guarantee(disk=everysec, replica=replicated or not (always or everysec))
 
 
-def confirmation(command: Command) -> Command:
+def confirmation(script: Script, command: Command) -> Command:
     """The write that ends a durable batch, beside the key of this command; it goes by itself."""
     key = key_of(command)
     if key is None:
         raise ValueError(f"{command[0]!r} names no key: nothing to confirm")
-    return ("SET", f"penstock:{{{tag(key).decode()}}}:confirmed", 1, "EX", _KEPT_S)
+    return script((f"penstock:{{{tag(key).decode()}}}:confirmed",), _KEPT_S)

@@ -46,7 +46,8 @@ def cut(rows: Iterable[bytes]) -> Iterator[RowBatch]:
 def campaign_id(text: str) -> str:
     """Return `text` if it can name a campaign, else raise ValueError; it becomes part of key names."""
     if not _CAMPAIGN.fullmatch(text):
-        raise ValueError(f"{text[:80]!r} is no campaign id: 1 to 64 letters, digits, dots, dashes or underscores (ASCII)")
+        allowed = "up to 32 lower-case letters and digits, with single '.', '_' or '-' between"
+        raise ValueError(f"{text[:80]!r} is no campaign id: {allowed}")
     return text
 
 

@@ -1,13 +1,17 @@
 """Journals as whoever comes after their owners finds them: told from living ones by the lock, read, and removed."""
 
+import errno
 import fcntl
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from urllib.parse import unquote
 
 from sender.queue.journal_record import JournalVersionError, Record, Story, read
+
+_READINGS = 5  # of one whose files go while they are read
 
 
 class JournalLeft:
@@ -22,6 +26,9 @@ class JournalLeft:
             self.abandoned = True
         except BlockingIOError:
             self.abandoned = False  # its owner's process is still there
+        if not os.fstat(self._fd).st_nlink:  # somebody else has recovered it meanwhile
+            os.close(self._fd)
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(home))
 
     def __enter__(self) -> "JournalLeft":
         return self
@@ -37,6 +44,12 @@ class JournalLeft:
 
         Raises JournalVersionError, which names the file, where one can't be understood, and OSError.
         """
+        for _ in range(_READINGS - 1):
+            with suppress(FileNotFoundError):  # its owner is awake: what was open in that file now stands in a later one
+                return self._read()
+        return self._read()
+
+    def _read(self) -> Story:
         records: list[Record] = []
         for path in self._files():
             try:

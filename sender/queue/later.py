@@ -1,10 +1,11 @@
 """How envelopes that go back are packed: what every backend does alike with a settlement's `again`."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from sender.queue.base import Again
-from sender.queue.pack import MAX_ENVELOPES, encode
+from sender.queue.pack import MAX_ENVELOPES, encode, runs
 
 TOGETHER_S = 10.0  # retries due within this long of each other share a pack, due when the last of them is
 
@@ -37,7 +38,14 @@ def group(again: Sequence[Again], positions: Iterable[int] | None = None) -> lis
             groups[-1].append(item)
         else:
             groups.append([item])
-    return [Return(due=items[-1].due, again=tuple(items)) for items in groups]
+    return [Return(due=items[-1].due, again=tuple(items)) for together in groups for items in _packed(together)]
+
+
+def _packed(items: list[Again]) -> Iterator[list[Again]]:
+    """What goes into a pack each: those with long fields go into several."""
+    rest = iter(items)
+    for run in runs([item.envelope for item in items]):
+        yield list(islice(rest, len(run)))
 
 
 def _fits(items: list[Again], item: Again) -> bool:

@@ -161,7 +161,17 @@ def _translated(node: Node) -> Iterator[None]:
     except redis.BusyLoadingError as error:
         raise Unreachable(f"{node}: it is still reading its data back: {error}") from error
     except (redis.RedisError, OSError) as error:
-        raise Unreachable(f"{node}: {type(error).__name__}: {error}") from error
+        raise Unreachable(f"{node}: {_why(error)}") from error
+
+
+def _why(error: Exception) -> str:
+    """What the system said, where redis-py tells it in a sentence of its own."""
+    if isinstance(error, redis.TimeoutError):
+        return "it does not answer in time"
+    cause = error if isinstance(error, OSError) else error.__cause__ or error.__context__
+    if isinstance(cause, OSError) and cause.strerror:
+        return f"can't be reached: {cause.strerror}"
+    return f"{type(error).__name__}: {error}"
 
 
 def _refused(error: redis.ResponseError, where: str) -> Refused:

@@ -9,7 +9,7 @@ it is never inflated beyond `MAX_BODY`.
 
 import struct
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate, pairwise, repeat
 from typing import TypeVar
 
@@ -24,6 +24,7 @@ VERSION = 1
 HEADER = struct.Struct(">BdQI")  # Lua: struct.unpack('>d', pack, 2) and struct.unpack('>I4', pack, 18)
 MAX_ENVELOPES = 1000
 _FAR = 10**12
+_FIXED = 128  # octets of a body beside its envelopes
 MAX_BODY = 64 * 1024 * 1024  # octets inflated: 200 envelopes of the largest merge fields that content allows
 
 
@@ -169,7 +170,25 @@ def place_of(pack: bytes, ordinal: int) -> int | None:
 
 def encode_all(envelopes: Sequence[Envelope], at_most: int = MAX_ENVELOPES) -> list[bytes]:
     """Pack any number of envelopes of one campaign, in order, `at_most` in a pack."""
-    return [encode(envelopes[start : start + at_most]) for start in range(0, len(envelopes), at_most)]
+    return [encode(run) for run in runs(envelopes, at_most)]
+
+
+def runs(envelopes: Sequence[Envelope], at_most: int = MAX_ENVELOPES) -> Iterator[Sequence[Envelope]]:
+    """Cut any number of envelopes into runs that fit into a pack each: `at_most`, and fewer where their fields are long."""
+    start, room = 0, MAX_BODY - _FIXED
+    for place, envelope in enumerate(envelopes):
+        room -= (needed := _octets_at_most(envelope))
+        if place > start and (place - start == at_most or room < 0):
+            yield envelopes[start:place]
+            start, room = place, MAX_BODY - _FIXED - needed
+    if envelopes:
+        yield envelopes[start:]
+
+
+def _octets_at_most(envelope: Envelope) -> int:
+    """What an envelope takes in a body: four octets a character, three characters' worth before each text, its numbers."""
+    texts = sum(len(name) + len(value) + 3 for name, value in envelope.fields.items())
+    return 4 * (len(envelope.address) + texts) + 64
 
 
 def _header(pack: bytes) -> tuple[int, int]:

@@ -11,7 +11,7 @@ from sender.queue.client import Command
 from sender.queue.doubts import Doubt, Parked, by_campaign, forgiven
 from sender.queue.fates import NONE
 from sender.queue.keys import ENDED, FINISHED, KNOWN, Partition
-from sender.queue.pack import MAX_ENVELOPES, decode, encode
+from sender.queue.pack import decode, encode, runs
 from sender.queue.redis_part import RedisPart
 
 _ROUNDS = 10  # of reading and sending again, while others do the same
@@ -114,7 +114,7 @@ class RedisDoubts(RedisPart):
         read = zip(partitions, (list(_readable(some)) for some in answers), strict=True)
         return {partition: some for partition, some in read if some}
 
-    def _put_back(self, partition: Partition, campaign: str, groups: Sequence[tuple[Route, list[Envelope]]]) -> Command:
+    def _put_back(self, partition: Partition, campaign: str, groups: Sequence[tuple[Route, Sequence[Envelope]]]) -> Command:
         told = [(str(route), [envelope.ordinal for envelope in some]) for route, some in groups]
         packs = [encode(some) for _, some in groups]
         keys = partition.doubts(campaign)
@@ -145,11 +145,11 @@ def _readable(octets: Sequence[bytes | None]) -> Iterator[Doubt]:
                 continue
 
 
-def _groups(doubts: Sequence[Doubt], now: float) -> Iterator[tuple[Route, list[Envelope]]]:
+def _groups(doubts: Sequence[Doubt], now: float) -> Iterator[tuple[Route, Sequence[Envelope]]]:
     """Envelopes of one route, as many as a pack holds, as they are sent again."""
     by_route: dict[Route, list[Envelope]] = defaultdict(list)
     for doubt in sorted(doubts, key=lambda doubt: doubt.envelope.ordinal):
         by_route[Route(pool=doubt.pool, receiver=doubt.receiver)].append(forgiven(doubt.envelope, now))
     for route, some in by_route.items():
-        for start in range(0, len(some), MAX_ENVELOPES):
-            yield route, some[start : start + MAX_ENVELOPES]
+        for run in runs(some):
+            yield route, run

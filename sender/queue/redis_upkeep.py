@@ -1,8 +1,9 @@
 """The Redis backend's upkeep: what is due, what the dead leave behind, what may be forgotten.
 
-A scheduler calls `promote` and `reclaim` every few seconds; any number of schedulers may. Three things are forgotten:
-a dead owner's claims, a campaign's content as soon as its last recipient is final, and the campaign `KEPT_S` later. Until
-then its id is known, so that a repeated submission sends nothing; afterwards it is a new one.
+A scheduler calls `promote` and `reclaim` every few seconds; any number of schedulers may. Four things are forgotten:
+a dead owner's claims, a campaign's content as soon as its last recipient is final, the campaign `KEPT_S` later, and old
+events where memory is short. Until a campaign is forgotten its id is known, so that a repeated submission sends nothing;
+afterwards it is a new one.
 """
 
 from collections.abc import Mapping, Sequence, Set
@@ -14,6 +15,7 @@ from sender.queue.keys import CONTROL, ENDED, FENCED, FINISHED, KNOWN, MEMBERS, 
 from sender.queue.redis_doubts import RedisDoubts
 from sender.queue.redis_leases import fields_of
 from sender.queue.redis_owners import RedisOwners
+from sender.queue.redis_standing import RedisStanding
 from sender.queue.redis_suppressions import RedisSuppressions
 from sender.queue.redis_views import RedisViews
 from sender.queue.scripts import Argument
@@ -21,9 +23,11 @@ from sender.queue.scripts import Argument
 KEPT_S = 7 * 86400.0
 _LOOK_AGAIN_S = 60.0
 _LOOK_AT = 500  # campaigns in one call
+_CROWDED = 0.8  # share of maxmemory from which events go: before HIGH_WATER, where submissions are refused
+_EVENTS_LEFT = 1000  # entries of each partition's stream that stay in any case
 
 
-class RedisUpkeep(RedisViews, RedisOwners, RedisSuppressions, RedisDoubts):
+class RedisUpkeep(RedisViews, RedisOwners, RedisSuppressions, RedisDoubts, RedisStanding):
     """Promotion, giving back, forgetting."""
 
     def __init__(self, client: Client, layout: Layout) -> None:
@@ -62,13 +66,12 @@ class RedisUpkeep(RedisViews, RedisOwners, RedisSuppressions, RedisDoubts):
                     if not count:
                         unfinished.add(owner)
         holders = {claim.partition(b" ")[2] for claim in claims}
-        await self._client.run(
-            [self._script("unclaim", (swept.key("claims"),), owner) for owner in holders - members]
-        )
+        await self._client.run([self._script("unclaim", (swept.key("claims"),), owner) for owner in holders - members])
         await self._forget_owners(set(fenced) - unfinished)
         await self._drop_content(now)
         await self._forget_campaigns(now)
         await self._sweep_suppressions(now)
+        await self._make_room()
         return returned
 
     async def _forget_owners(self, owners: Set[bytes]) -> None:
@@ -123,3 +126,12 @@ class RedisUpkeep(RedisViews, RedisOwners, RedisSuppressions, RedisDoubts):
                 keys, segments = CampaignKeys(campaign), -(-octets * 8 * BATCH_ROWS // SEGMENT)
                 found[campaign] = (*keys.all, *map(keys.fates, range(segments)))
         return found
+
+    async def _make_room(self) -> None:
+        """Where memory is short a quarter of all events goes, the oldest: delivery drains mail, and nothing drains them."""
+        if max(each.share for each in await self.standing()) < _CROWDED:
+            return
+        streams = [partition.key("events") for partition in self._layout.partitions]
+        lengths = await self._client.run([("XLEN", stream) for stream in streams])
+        left = [max(_EVENTS_LEFT, length * 3 // 4) for length in lengths]
+        await self._client.run([("XTRIM", stream, "MAXLEN", most) for stream, most in zip(streams, left, strict=True)])

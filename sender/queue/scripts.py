@@ -13,7 +13,7 @@ _MOVE_PACKS = ("append", "discard", "give_back", "lease", "promote", "refill", "
 _INBOX = ("add_rows", "bury", "commit", "drop_rows", "end_rows", "finish_rows", "letter", "open", "read", "stage", "store_spec")
 _OWNERS = ("beat", "clock", "fence", "join", "unclaim")
 _LOOKING = ("find", "last_event", "ready", "report", "waits")
-_OTHERS = ("drop_doubts", "drop_spec", "fates", "old", "reopen", "retire", "unlist")
+_OTHERS = ("confirm", "drop_doubts", "drop_spec", "fates", "old", "reopen", "retire", "unlist")
 _CONTROL = ("control", "first_hold", "forget", "hold", "limit", "rate", "recall", "weigh")
 _SUPPRESSIONS = ("suppress", "sweep_suppressions", "unsuppress")
 

@@ -23,9 +23,11 @@ import trustme
 
 from sender.content.key import generate
 from sender.content.rotation import Algorithm
+from sender.settings import load
 from workers.demo.scene import fleet
 from workers.emulator.dns import serve_dns
 from workers.emulator.zone import Zone
+from workers.places import make_suppression_key
 
 DOMAINS = 20
 _ADDRESS = "127.79.0.1"
@@ -47,6 +49,8 @@ dns_port = {dns_port}
 smtp_port = {smtp_port}
 allow_targets = ["127.79.0.0/16"]
 ip = "ipv4"
+[delivery]
+ahead = 100000000
 [metrics]
 port = 21464
 [[identity]]
@@ -166,8 +170,9 @@ async def running(case: Case, directory: Path) -> AsyncIterator[tuple[Path, trio
 @asynccontextmanager
 async def running_alone(role: str, config: Path) -> AsyncIterator[trio.Process]:
     """One role by itself, ended on the way out."""
+    make_suppression_key(load(config))  # as the supervisor would have
     command = [sys.executable, "-m", "workers.cli", "run", role, "--config", str(config)]
-    process = await trio.lowlevel.open_process(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = await trio.lowlevel.open_process(command, stdin=subprocess.DEVNULL)
     try:
         yield process
     finally:

@@ -6,16 +6,20 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import trio
 from click.testing import CliRunner, Result
 
+from sender.condition import Condition, Phase
 from sender.model import State
+from sender.queue.base import CampaignStatus
 from sender.queue.control import FOR_EVER, Control
 from sender.queue.memory import MemoryQueue
 from tests.holding import accepted
 from tests.rig import SPEC, submitted
 from workers.cli import main
+from workers.commands.campaigns import Line, table
 
 
 class Shared(MemoryQueue):
@@ -78,7 +82,8 @@ def refused(result: Result) -> str:
 def test_a_pause_is_written_down_with_who_said_it_and_holds_at_once(queue: Shared, penstock: Callable[..., Result]) -> None:
     ready(queue)
     assert lines(penstock("pause", "spring", "--why", "wrong price")) == [
-        "spring: paused with 300 recipients queued; what is at its end of data still goes out"
+        "spring: paused with 300 recipients queued. Workers stop within a second or two; "
+        "what is at its end of data by then still goes out"
     ]
     said = word(queue)
     assert (said.paused, said.ended, said.why) == (True, None, "wrong price")
@@ -107,8 +112,8 @@ def test_a_cancellation_is_for_good(queue: Shared, penstock: Callable[..., Resul
     ready(queue)
     (line,) = lines(penstock("cancel", "spring", "--why", "wrong price"))
     assert line == (
-        "spring: cancelled; 300 recipients that are queued end as cancelled. "
-        "0 had ended before; what is at its end of data still goes out"
+        "spring: cancelled. What is queued ends as cancelled, 300 recipients; "
+        "0 had ended before. What is at its end of data still goes out"
     )
     assert word(queue).ended is State.CANCELLED
     by = word(queue).by
@@ -120,10 +125,10 @@ def test_a_cancellation_is_for_good(queue: Shared, penstock: Callable[..., Resul
 def test_one_that_is_not_read_to_its_end_is_cancelled_with_the_rest(queue: Shared, penstock: Callable[..., Result]) -> None:
     done(lambda: accepted(queue, "spring"))
     (line,) = lines(penstock("cancel", "spring"))
-    assert "end as cancelled, and so do those that have not been read yet" in line
+    assert "What is queued ends as cancelled, 0 recipients, and so do those that have not been read yet;" in line
 
 
-@pytest.mark.parametrize("command", ["pause", "cancel"])
+@pytest.mark.parametrize("command", ["pause", "resume", "cancel"])
 def test_what_is_complete_has_nothing_to_stop(queue: Shared, penstock: Callable[..., Result], command: str) -> None:
     ready(queue)
     finished(queue)
@@ -137,9 +142,16 @@ def test_everything_wrong_is_said_and_nothing_is_done(queue: Shared, penstock: C
     assert "campaign summer: the queue knows none of that id" in output
     assert "campaign autumn: the queue knows none of that id" in output
     assert "is no campaign id" in refused(penstock(command, "spring", "so rry"))
-    assert "allowed are up to 500 printable ones" in refused(penstock(command, "spring", "--why", "x" * 501))
-    assert "allowed are up to 500 printable ones" in refused(penstock(command, "spring", "--why", "a\nb"))
+    assert "--why: 501 characters; allowed are up to 500" in refused(penstock(command, "spring", "--why", "x" * 501))
+    assert "--why: '\\n' in it; allowed are printable characters" in refused(penstock(command, "spring", "--why", "a\nb"))
     assert queue.words == 0
+
+
+@pytest.mark.parametrize("command", ["pause", "resume", "cancel", "status"])
+def test_what_no_expander_has_read_is_not_called_unknown(queue: Shared, penstock: Callable[..., Result], command: str) -> None:
+    done(lambda: queue.announce("spring", msgspec.json.encode(SPEC)))
+    said = refused(penstock(command, "spring"))
+    assert "campaign spring: submitted, and no expander has read it yet: try again in a second" in said
 
 
 def test_several_at_once_each_once(queue: Shared, penstock: Callable[..., Result]) -> None:
@@ -193,6 +205,31 @@ def test_what_campaigns_are_doing(queue: Shared, penstock: Callable[..., Result]
     }
     assert (found["later"]["until"], found["later"]["rate"]) == (start.timestamp(), "10000/h")
     assert (found["held"]["why"], found["held"]["by"]) == ("wrong price", word(queue, "held").by)
+
+
+def test_nothing_to_show_is_said(queue: Shared, penstock: Callable[..., Result]) -> None:
+    assert lines(penstock("campaigns")) == ["no campaign"]
+    assert lines(penstock("status")) == ["no campaign"]
+    ready(queue)
+    finished(queue)
+    assert lines(penstock("campaigns")) == ["no campaign is under way; --all shows 1 that are over"]
+    assert lines(penstock("campaigns", "--json")) == ["[]"]
+
+
+def test_all_but_one_are_not_all() -> None:
+    final = {("google", State.DELIVERED): 9_999}
+    status = CampaignStatus(campaign="spring", accepted=10_000, waiting_batches=0, complete=True, final=final, deferrals={})
+    shown = table([Line(status=status, condition=Condition(phase=Phase.RUNNING), spec=None)])
+    assert [str(cell) for column in shown.columns for cell in column.cells][-2:] == ["9,999 (99%)", "1"]
+
+
+def test_priority_and_rate_have_a_column_where_they_say_something(queue: Shared, penstock: Callable[..., Result]) -> None:
+    ready(queue)
+    titles = penstock("campaigns").output.splitlines()[1]
+    assert ("priority" in titles, "rate" in titles) == (False, False)
+    ready(queue, "later", priority=2, rate="10000/h")
+    titles = penstock("campaigns").output.splitlines()[1]
+    assert ("priority" in titles, "rate" in titles) == (True, True)
 
 
 def test_the_table_says_the_same_in_words(queue: Shared, penstock: Callable[..., Result]) -> None:

@@ -43,6 +43,7 @@ def test_the_document_holds_totals_and_the_same_by_receiver() -> None:
         "queued": 10,
         "waiting_batches": 2,
         "complete": False,
+        "parked": 0,
         "states": {
             "delivered": 920,
             "rejected": 50,
@@ -72,6 +73,17 @@ def test_a_row_a_receiver_and_a_column_a_state_that_occurs() -> None:
     receivers, delivered, *_ = (list(column.cells) for column in table.columns)
     assert receivers == ["google", "orange", "~a.example", "-"]
     assert delivered == ["900", "0", "20", "0"]
+
+
+def test_of_very_many_receivers_the_largest_have_a_row_and_the_rest_one_together() -> None:
+    final = {(f"~r{number:03}.example", State.DELIVERED): number for number in range(1, 101)}
+    table = by_receiver(
+        CampaignStatus(campaign="spring", accepted=5_050, waiting_batches=0, complete=True, final=final, deferrals={})
+    )
+    receivers, delivered, deferrals = (list(column.cells) for column in table.columns)
+    assert receivers == [*(f"~r{number:03}.example" for number in range(61, 101)), "60 others"]
+    assert sum(int(str(cell).replace(",", "")) for cell in delivered) == 5_050
+    assert deferrals[-1] == "0"
 
 
 def test_the_overview_has_a_row_a_campaign() -> None:

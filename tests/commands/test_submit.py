@@ -1,11 +1,13 @@
 """`penstock submit`: checked before anything is queued, and repeatable as a whole."""
 
 import io
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from sender.content.times import Day
 from sender.errors import ConfigError, ConfigErrors
 from sender.model import State
 from sender.queue.base import Chunk
@@ -20,7 +22,7 @@ SOURCES = '[[source]]\nname = "s1"\nehlo = "mta.shop.example"\n'
 LIST = b"email,name\n" + b"".join(b"r%d@big.example,Ann\n" % number for number in range(1_500))
 REPEATED = [
     "spring: 1,500 recipients read; 0 of 2 batches submitted.",
-    "2 batches were NOT added: an earlier submission has brought their numbers.",
+    "2 batches NOT added: an earlier submission has brought their numbers.",
     "That is right for a repeat of the same list, and for no other: another list needs another --id.",
 ]
 
@@ -107,6 +109,31 @@ async def test_another_list_under_a_known_id_is_refused(tmp_path: Path, settings
         await submit(campaign(tmp_path), io.BytesIO(other), "spring", settings, queue)
     (status,) = await queue.status(["spring"])
     assert (status.accepted, status.waiting_batches) == (1_500, 0)
+
+
+@pytest.mark.parametrize("header", [b"email,name\n", b"email,name\r\n\r\n"])
+async def test_a_list_of_nobody_is_an_error_and_leaves_its_id_free(tmp_path: Path, settings: Settings, header: bytes) -> None:
+    queue = MemoryQueue()
+    with pytest.raises(ConfigError, match="no recipients in it: nothing was submitted"):
+        await submit(campaign(tmp_path), io.BytesIO(header), "spring", settings, queue)
+    assert await queue.announcements(10) == []
+    await submit(campaign(tmp_path), io.BytesIO(LIST), "spring", settings, queue)
+    assert len(await queue.announcements(10)) == 1
+
+
+async def test_one_recipient_is_no_recipients(tmp_path: Path, settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    await submit(campaign(tmp_path), io.BytesIO(b"email,name\na@big.example,Ann\n"), "spring", settings, MemoryQueue())
+    assert capsys.readouterr().out == "spring: 1 recipient submitted\n"
+
+
+async def test_windows_that_never_open_are_an_error_now(tmp_path: Path, settings: Settings) -> None:
+    tomorrow = (datetime.now(UTC) + timedelta(days=1)).replace(microsecond=0)
+    other = list(Day)[(tomorrow.weekday() + 3) % 7]
+    text = f'{CAMPAIGN}deadline = {tomorrow.isoformat()}\nwindows = [{{ days = ["{other}"], from = "09:00", to = "18:00" }}]\n'
+    queue = MemoryQueue()
+    with pytest.raises(ConfigErrors, match=r"spring.toml: windows: none opens before the deadline, .*: everybody would end"):
+        await submit(campaign(tmp_path, text), io.BytesIO(LIST), "spring", settings, queue)
+    assert await queue.announcements(10) == []
 
 
 def test_what_is_wrong_with_the_files_is_told_before_the_store_is_asked(tmp_path: Path, settings: Settings) -> None:

@@ -64,7 +64,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
 
 def test_what_was_added_is_shown_in_any_spelling_and_removed(host: Host) -> None:
     assert host.run("add", "Ann@Example.org", "bob@bücher.example") == "2 addresses: 2 added, 0 there already (all lists)\n"
-    assert host.run("add", "ann@example.org", "ANN@example.org") == "1 addresses: 0 added, 1 there already (all lists)\n"
+    assert host.run("add", "ann@example.org", "ANN@example.org") == "1 address: 0 added, 1 there already (all lists)\n"
     shown = host.run("show", "ann@example.org", "bob@xn--bcher-kva.example", "eve@example.org").splitlines()
     assert shown[0].startswith("ann@example.org: suppressed on all lists: manual, since 20")
     assert shown[0].endswith(", from operator")
@@ -107,11 +107,12 @@ def test_nothing_is_added_unless_all_can_be_read(host: Host) -> None:
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        (("--reason", "Not OK"), "reason: 'Not OK': 1 to 40 lower-case letters"),
-        (("--list", "x" * 201), "list: 'xxx"),
-        (("--source", "a\nb"), "source: 'a\\nb': at most 200 printable characters"),
-        (("--expires", "tomorrow"), "expires: 'tomorrow': write a day like 2027-01-31"),
-        (("--expires", "2001-01-01"), "--expires: '2001-01-01' is over"),
+        (("--reason", "Not OK"), "--reason: 'Not OK': 1 to 40 lower-case letters"),
+        (("--list", "x" * 201), "--list: 'xxx"),
+        (("--source", "a\nb"), "--source: 'a\\nb': at most 200 printable characters"),
+        (("--expires", "tomorrow"), "--expires: 'tomorrow': write a day like 2027-01-31"),
+        (("--expires", "tomorrow"), "T09:00:00Z, or a duration like 90d"),
+        (("--expires", "2001-01-01"), "--expires: '2001-01-01' has passed"),
     ],
 )
 def test_options_are_checked_before_anything_is_written(host: Host, arguments: tuple[str, ...], why: str) -> None:
@@ -144,7 +145,7 @@ def test_an_import_adds_all_rows_or_none(host: Host, tmp_path: Path) -> None:
 
 def test_an_import_from_standard_input_leaves_out_what_has_expired(host: Host) -> None:
     data = "address,expires\nann@example.org,2001-01-01\nbob@example.org,\n"
-    assert host.run("import", "-", stdin=data) == "1 entries: 1 added, 0 there already, 1 left out as expired\n"
+    assert host.run("import", "-", stdin=data) == "1 entry: 1 added, 0 there already, 1 left out as expired\n"
 
 
 def test_an_export_holds_no_address_and_is_read_back(host: Host, tmp_path: Path) -> None:
@@ -171,7 +172,7 @@ def test_an_export_overwrites_nothing_and_leaves_nothing_half_written(
     host.run("add", "ann@example.org")
     file = tmp_path / "out.csv"
     file.write_text("mine")
-    assert f"{file}: File exists" in host.run("export", str(file), fails=True)
+    assert f"{file}: it exists: not overwritten" in host.run("export", str(file), fails=True)
     assert file.read_text() == "mine"
 
     def fails(*arguments: object) -> None:

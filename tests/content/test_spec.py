@@ -15,7 +15,7 @@ from sender.errors import ConfigErrors, ContentError
 from sender.schema import Seconds
 from tests.content.messages import document
 
-WRONG_WINDOWS = ["windows[0].from", "windows[1].days", "windows[1].from", "windows[1].to"]
+WRONG_WINDOWS = ["windows[0].from", "windows[1].days[0]", "windows[1].from", "windows[1].to"]
 
 
 def keys(**changes: Any) -> list[str]:
@@ -136,7 +136,7 @@ def test_what_is_no_time_zone(name: str) -> None:
 def test_a_time_without_an_offset_is_told_what_it_lacks() -> None:
     with pytest.raises(ConfigErrors) as caught:
         parse(document(start="2026-03-01T09:00:00"), file="x")
-    assert "timezone" in str(caught.value)
+    assert "expected a time with its offset, like " in str(caught.value)
 
 
 def test_campaign_files_write_times_as_toml_does(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from sender.model import Step, TlsPolicy
 from sender.net.session import SessionOptions
 from sender.net.tls import TlsContexts
 from tests.net.dnsserver import dns_server
-from tests.net.smtpserver import Behaviour, Connection, Receiver, close, hang, receiver
+from tests.net.smtpserver import Behaviour, Connection, Receiver, close, hang, receiver, reset
 from tests.net.world import DEADLINES, Work, World, message, server_context
 
 ENCRYPTING = [TlsPolicy.OPPORTUNISTIC, TlsPolicy.REQUIRED, TlsPolicy.VERIFIED]
@@ -241,6 +241,50 @@ async def test_a_receiver_that_stops_reading_under_tls_hits_the_write_deadline(
         work = Work([message(1, octets=20_000_000)])
         await session.pump(work.take, work.done)
         assert [(result.step, result.in_doubt) for result in work.results] == [(Step.DOT, False)]
+
+
+async def test_a_slow_reader_under_tls_is_waited_for_as_long_as_blocks_go(
+    authority: trustme.CA, patient_clock: trio.testing.MockClock
+) -> None:
+    async def read_slowly(connection: Connection) -> None:
+        await connection.send(b"354 go on\r\n")
+        while not connection.held.endswith(b"\r\n.\r\n"):
+            for _ in range(60):  # TLS records: a megabyte or so
+                connection.held = connection.held[-8:] + await connection.stream.receive_some(1_000_000)
+                if connection.held.endswith(b"\r\n.\r\n"):
+                    break
+            await trio.sleep(20)
+        await connection.send(b"250 2.0.0 at last\r\n")
+
+    async with scene(server_context(authority, "mx.test")) as (world, mx):
+        mx.plan("DATA", read_slowly)
+        session = await world.session(options(TlsPolicy.REQUIRED))
+        work = Work([message(1, octets=20_000_000)])
+        began = trio.current_time()
+        await session.pump(work.take, work.done)
+        assert trio.current_time() - began > 240
+        assert [result.reply and result.reply.text for result in work.results] == ["at last"]
+
+
+async def test_what_was_read_of_a_write_that_got_stuck_under_tls_is_in_doubt(
+    authority: trustme.CA, patient_clock: trio.testing.MockClock
+) -> None:
+    """Two messages in one write: the receiver has all of the first, and never reads the end of the second."""
+
+    async def die_before_the_reply(connection: Connection) -> None:
+        await trio.sleep(5)
+        await reset(connection)
+
+    async with scene(server_context(authority, "mx.test")) as (world, mx):
+        mx.keywords.append("CHUNKING")
+        mx.plan("BDAT", die_before_the_reply)
+        world.hosts.note_good("mx.test", 3)
+        session = await world.session(options(TlsPolicy.REQUIRED))
+        work = Work([message(1, octets=900_000), message(2, octets=20_000_000)])
+        await session.pump(work.take, work.done)
+        work.check()
+        assert len(mx.messages) == 1
+        assert [(result.step, result.in_doubt) for result in work.results] == [(Step.DOT, True), (Step.MAIL, False)]
 
 
 async def test_sni_names_the_mx_host(authority: trustme.CA) -> None:

@@ -91,6 +91,14 @@ def test_what_waited_for_its_turn_is_not_old() -> None:
     assert later.tried_at == NOW - 3600
 
 
+@pytest.mark.parametrize("outcome", [DEFERRED, Outcome(verdict=Verdict.UNSENT)])
+def test_what_is_in_doubt_does_not_wait_for_a_deadline_at_which_nothing_is_tried(outcome: Outcome) -> None:
+    soon = replace(CURVE, not_after=NOW + 20)
+    assert decide(soon, envelope(doubts=1), outcome, NOW, lambda: 0.5) == Final(state=State.UNKNOWN)
+    assert isinstance(decide(soon, envelope(), outcome, NOW, lambda: 0.5), Later)
+    assert isinstance(decide(replace(CURVE, not_after=NOW + 400), envelope(doubts=1), outcome, NOW, lambda: 0.5), Later)
+
+
 def test_a_campaigns_deadline_ends_what_its_age_would_not() -> None:
     soon = replace(CURVE, not_after=NOW + 100)
     assert decide(soon, envelope(), DEFERRED, NOW, lambda: 0.5) == Later(due=NOW + 100, attempts=1, doubts=0, tried_at=NOW)

@@ -19,6 +19,7 @@ from tests.queue.feeding import (
     flat,
     leased,
     opened,
+    parking,
     settlement,
     wish,
 )
@@ -264,3 +265,25 @@ async def test_many_lanes_lease_in_one_call(queue: Queue) -> None:
     assert {lane: len(flat(some)) for lane, some in by_lane.items()} == {LANE: 15, SECOND_LANE: 25, other_lane: 35}
     assert len({envelope.id for envelope in flat(leases)}) == 75
     await conserved(queue)
+
+
+@pytest.mark.row("S30")
+async def test_what_is_too_much_for_one_pack_goes_back_in_several(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lease holds more than a pack can where merge fields are long; what can't be packed would stop whoever tries."""
+    monkeypatch.setattr("sender.queue.pack.MAX_BODY", 64 * 1024)
+    some = envelopes("spring", 50)
+    for envelope in some:
+        envelope.fields["story"] = f"{envelope.ordinal} " * 500
+    await opened(queue)
+    packs = [(ROUTE, some[start : start + 5]) for start in range(0, 50, 5)]
+    await queue.expand(await chunk_of(queue, "spring", packs), QUEUED_AT)
+    leases = await leased(queue, 48)
+    later = [settlement(lease, again=[(place, 2000.0) for place in range(len(lease.envelopes))]) for lease in leases]
+    await queue.settle(later, QUEUED_AT)
+    assert await queue.promote(2000.0, 100) == 48
+    await leased(queue, 50, now=2000.0)
+    assert await queue.reclaim(2100.0) == 50
+    leases = await leased(queue, 50, now=2100.0)
+    await queue.settle([parking(lease, range(len(lease.envelopes))) for lease in leases], 2100.0)
+    assert await queue.resend([envelope.id for envelope in some], QUEUED_AT) == 50
+    assert sorted(flat(await leased(queue, 50)), key=lambda envelope: envelope.ordinal) == some

@@ -19,6 +19,7 @@ from trio.testing import MockClock
 
 from sender.model import Envelope, State
 from sender.queue import journal as module
+from sender.queue import journal_left
 from sender.queue.base import Again, Settlement
 from sender.queue.journal import Fsync, Journal
 from sender.queue.journal_left import JournalLeft, homes
@@ -268,6 +269,45 @@ def test_a_journal_that_was_moved_is_not_taken_for_anothers(tmp_path: Path) -> N
     (home / "00000001").write_bytes(header("host/a") + encode((INTENT, (("l1", 0),))))
     with JournalLeft(home) as left, pytest.raises(JournalVersionError, match="journal of host/a, in the directory of host/b"):
         left.story()
+
+
+def test_a_journal_that_goes_while_it_is_opened_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody else has recovered it, and removed it, between our finding it and our locking it: no reason for an alarm."""
+    home = tmp_path / "owner"
+    home.mkdir()
+    opened = os.open
+
+    def open_and_lose(path: Path, flags: int) -> int:
+        found = opened(path, flags)
+        home.rmdir()
+        return found
+
+    monkeypatch.setattr(journal_left.os, "open", open_and_lose)
+    with pytest.raises(FileNotFoundError):
+        JournalLeft(home)
+
+
+def test_a_file_that_goes_while_its_journal_is_read_has_left_what_is_open_in_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its owner is fenced and awake: what is in doubt must not be overlooked because it has just been written anew."""
+    journal = Journal(tmp_path, "never")
+    journal.begin(OWNER)
+    journal.intent([("l", 0)])
+    listed = JournalLeft._files
+
+    def list_and_lose(left: JournalLeft) -> Sequence[Path]:
+        found = listed(left)
+        if found[0].name == "00000001":
+            journal._next_segment()
+            journal._carry_over(journal._segments[0])
+            journal._tidy()
+        return found
+
+    monkeypatch.setattr(JournalLeft, "_files", list_and_lose)
+    with JournalLeft(journal.home) as left:
+        assert left.story().said == {("l", 0): None}
+    assert files(journal) == ["00000002"]
 
 
 @pytest.fixture

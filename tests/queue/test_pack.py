@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sender.model import Envelope
-from sender.queue.pack import HEADER, MAX_ENVELOPES, PackError, decode, encode, encode_all, oldest, size
+from sender.queue.pack import HEADER, MAX_ENVELOPES, PackError, decode, encode, encode_all, oldest, runs, size
 from tests.queue.feeding import envelopes
 
 _text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -107,6 +107,16 @@ def test_any_number_of_envelopes_goes_into_as_many_packs() -> None:
     assert [size(pack) for pack in packs] == [1000, 1000, 500]
     assert [envelope for pack in packs for envelope in decode(pack)] == some
     assert encode_all([]) == []
+
+
+@given(st.lists(_envelope, min_size=1, max_size=30), st.integers(200, 3000))
+def test_what_is_cut_into_runs_fits_into_packs(some: list[Envelope], room: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sender.queue.pack.MAX_BODY", room)
+        cut = list(runs(some, 7))
+        assert [envelope for run in cut for envelope in run] == some
+        assert all(1 <= len(run) <= 7 for run in cut)
+        assert all(decode(encode(run)) == run for run in cut if len(run) > 1)
 
 
 def test_three_short_merge_fields_pack_well_below_sixty_octets() -> None:

@@ -337,7 +337,7 @@ async def test_what_is_forgotten_in_part_is_forgotten_before_its_id_is_new(
     assert len(flat(await leased(queue, 5))) == 5
 
 
-async def test_only_one_scheduler_at_a_time_forgets_a_campaign(queue: RedisQueue, unreliable: Unreliable, client: Client) -> None:
+async def test_only_one_scheduler_at_a_time_forgets(queue: RedisQueue, unreliable: Unreliable, client: Client) -> None:
     """One that is late would forget the next campaign of that id."""
     now = QUEUED_AT + KEPT_S
     await finished(queue, until=now)

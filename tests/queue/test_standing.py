@@ -7,6 +7,7 @@ import pytest
 from sender.errors import ConfigError
 from sender.queue.base import Queue
 from sender.queue.durable import Guarantee, confirmation, promise
+from sender.queue.scripts import load
 from sender.queue.standing import Standing, check, standing
 
 INFO = b"""redis_version:7.0.15\r\n\r\n# Memory\r\nused_memory:9500\r\nmem_not_counted_for_evict:500\r\nmaxmemory:10000\r
@@ -94,11 +95,12 @@ def test_a_server_that_can_promise_nothing(server: Standing, appendfsync: str, o
 
 
 def test_a_confirmation_is_written_beside_what_it_confirms() -> None:
-    expected = ("SET", "penstock:{spring}:confirmed", 1, "EX", 3600)
-    assert confirmation(("HSETNX", "penstock:{spring}:progress", "end", 1)) == expected
-    assert confirmation(("EVALSHA", "digest", 2, "penstock:{spring}:seen", "penstock:{spring}:rows")) == expected
+    script = load()["confirm"]
+    expected = script(("penstock:{spring}:confirmed",), 3600)
+    assert confirmation(script, ("HSETNX", "penstock:{spring}:progress", "end", 1)) == expected
+    assert confirmation(script, ("EVALSHA", "digest", 2, "penstock:{spring}:seen", "penstock:{spring}:rows")) == expected
     with pytest.raises(ValueError, match="'INFO' names no key"):
-        confirmation(("INFO",))
+        confirmation(script, ("INFO",))
 
 
 async def test_every_backend_says_how_it_stands(queue: Queue) -> None:

@@ -1,5 +1,6 @@
 """Stores without room: memory at its limit, a full disk. Nothing is taken that can't be kept, and what is there gets out."""
 
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from random import Random
@@ -10,11 +11,12 @@ from click.testing import CliRunner
 
 from sender.errors import BackendError
 from sender.queue import open_queue
-from sender.queue.base import Queue, RowBatch
+from sender.queue.base import Chunk, Queue, RowBatch
 from sender.queue.standing import HIGH_WATER
 from tests.queue.feeding import QUEUED_AT, ROUTE, chunk_of, envelopes
 from tests.redis.disks import enlarge, small_disk
 from tests.redis.servers import Server, one_server, until
+from tests.redis.stores import cluster_store
 from tests.redis.submitting import CAMPAIGN, batch, drained, missing, ready, stored
 from workers.cli import main
 
@@ -80,6 +82,47 @@ async def test_a_store_that_others_have_filled_to_the_brim_still_empties(small: 
     assert await drained(queue) == 500
     assert await stored(small.url) == []
     await queue.aclose()
+
+
+@pytest.mark.row("F14")
+async def test_events_that_fill_the_store_make_room_for_mail(small: Server) -> None:
+    """What was delivered is told, and kept for a while: nothing that waits drains it."""
+    queue = await open_queue(small.url)
+    await ready(queue, 40)
+    await drained(queue)
+    told = 0
+    while await share(queue) < HIGH_WATER:
+        for _ in range(100):
+            event = b'{"n":%d,"why":"%s"}' % (told, bytes(2_500).hex().encode())
+            chunk = Chunk(campaign=CAMPAIGN, number=1 + told, priority=5, batches=(), packs=(), events=(event,))
+            assert await queue.expand(chunk, QUEUED_AT)
+            told += 1
+    with pytest.raises(BackendError, match="nothing was taken"):
+        await queue.announce("summer", b"{}")
+    for _ in range(10):
+        await queue.reclaim(QUEUED_AT)
+    await queue.announce("summer", b"{}")
+    assert 0.5 < await share(queue) < HIGH_WATER
+    _, kept = await queue.events("", 10_000)
+    assert json.loads(kept[-1])["n"] == told - 1, "the newest stay"
+    await queue.aclose()
+
+
+@pytest.mark.row("F14")
+async def test_a_full_cluster_that_confirms_what_it_writes_still_empties(tmp_path: Path) -> None:
+    async with cluster_store(tmp_path, "appendfsync always") as store:
+        queue = await open_queue(store.url, durable=True)
+        await queue.announce(CAMPAIGN, b'{"v":1}')
+        await queue.add_rows(CAMPAIGN, [batch(number) for number in range(5)])
+        await queue.close_rows(CAMPAIGN, 5)
+        for server in store.servers:
+            await server.ask("CONFIG", "SET", "maxmemory", "1")
+        for announcement in await queue.announcements(10):
+            await queue.accept(announcement, announcement.spec, QUEUED_AT)
+        chunk = await chunk_of(queue, CAMPAIGN, [(ROUTE, envelopes(CAMPAIGN, 500))])
+        assert await queue.expand(chunk, QUEUED_AT)
+        assert await drained(queue) == 500
+        await queue.aclose()
 
 
 @pytest.mark.row("F14")

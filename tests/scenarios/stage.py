@@ -66,6 +66,12 @@ def processes_of(directory: Path) -> dict[int, str]:
     return found
 
 
+def _whole_lines(path: Path) -> list[str]:
+    """The lines of a file that may just be being written to: without a last one that has not all come yet."""
+    text, _, _ = path.read_text(encoding="utf-8", errors="replace").rpartition("\n")
+    return text.splitlines()
+
+
 def _octets(path: Path) -> bytes:
     try:
         return path.read_bytes()
@@ -118,7 +124,7 @@ class Stage:
         return self.directory / f"fleet-{self.starts}.log"
 
     def logged(self, event: str) -> list[dict[str, Any]]:
-        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = _whole_lines(self.log)
         return [line for text in lines if text.startswith("{") and (line := json.loads(text))["event"] == event]
 
     def pid(self, child: str) -> int:
@@ -161,7 +167,7 @@ class Stage:
         """How often each recipient's receiver took a message: their own record, which outlives everything of ours."""
         copies: Counter[str] = Counter()
         record = self.directory / RECORD_FILE
-        for line in record.read_text().splitlines() if record.exists() else []:
+        for line in _whole_lines(record) if record.exists() else []:
             copies.update(json.loads(line).get("recipients", ()))
         return copies
 

@@ -45,6 +45,14 @@ def test_a_byte_order_mark_is_no_part_of_the_first_row(rest: bytes) -> None:
     assert read(b"\xef\xbb\xbf" + rest) == [{"to": "a@a.example"}]
 
 
+@pytest.mark.parametrize("header", [b"email,pr\xe9nom\n", bytes(range(20)), b"\x1b[31memail\x1b[0m\n", b"e\0m\0a\0i\0l\0"])
+def test_a_header_that_is_no_text_is_refused_and_shown_in_ascii(header: bytes) -> None:
+    """A spreadsheet's export in another encoding, or no text at all: nobody's terminal is to show that."""
+    with pytest.raises(ConfigError, match=r"list.csv: line 1: not text in UTF-8: '[ -~]+'; expected a CSV header") as caught:
+        read(header + b"a@a.example,x\n")
+    assert str(caught.value).isascii()
+
+
 @pytest.mark.parametrize(
     ("row", "why"),
     [

@@ -1,6 +1,6 @@
 """`penstock campaigns`: what each campaign is doing now, why, until when, and how far it is."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,10 +44,16 @@ class Line:
 @click.option("--json", "as_json", is_flag=True, help="One JSON document instead of a table.")
 @config_option
 def command(with_all: bool, as_json: bool, config: Path | None) -> None:
-    """Show what each campaign is doing, newest first: running, paused, waiting for its start or a window, cancelled."""
-    lines = [line for line in trio.run(_fetch, config) if with_all or not line.over]
+    """Show what each campaign is doing.
+
+    Newest first: running, paused, waiting for its start or a window, being cancelled.
+    """
+    known = trio.run(_fetch, config)
+    lines = [line for line in known if with_all or not line.over]
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode([as_document(line) for line in lines])).decode())
+    elif not lines:
+        click.echo(f"no campaign is under way; --all shows {len(known):,} that are over" if known else "no campaign")
     else:
         Console().print(table(lines))
 
@@ -108,24 +114,32 @@ def as_condition(doing: Condition) -> Mapping[str, Any]:
 
 
 def table(lines: Sequence[Line]) -> Table:
-    """A row a campaign."""
+    """A row a campaign. Columns that would say nothing leave their room to the state."""
+    rows = [_cells(line) for line in lines]
+    optional = {title: any(row[title] not in usual for row in rows) for title, usual in _USUAL.items()}
+    titles = [title for title in _COLUMNS if optional.get(title, True)]
     shown = Table()
-    for title in ("campaign", "state"):
-        shown.add_column(title, overflow="fold")
-    for title in ("priority", "rate", "recipients", "final", "queued"):
-        shown.add_column(title, justify="right")
-    for line in lines:
-        shown.add_row(*map(Text, _cells(line)))  # somebody's reason is no markup
+    for title in titles:
+        is_text = title in ("campaign", "state")
+        shown.add_column(title, overflow="fold", justify="left" if is_text else "right", no_wrap=not is_text)
+    for row in rows:
+        shown.add_row(*(Text(row[title]) for title in titles))  # somebody's reason is no markup
     return shown
 
 
-def _cells(line: Line) -> Iterator[str]:
+_COLUMNS = ("campaign", "state", "priority", "rate", "recipients", "final", "queued")
+_USUAL = {"priority": ("", "5"), "rate": ("",)}  # 5 is the priority of those that name none
+
+
+def _cells(line: Line) -> Mapping[str, str]:
     status, spec = line.status, line.spec
-    yield status.campaign
-    yield line.condition.text()
-    yield str(spec.priority) if spec else ""
-    yield rate_text(spec.rate) if spec and spec.rate else ""
-    share = f" ({status.finished / status.accepted:.0%})" if status.accepted else ""
-    yield f"{status.accepted:,}{'' if status.complete else '+'}"
-    yield f"{status.finished:,}{share}"
-    yield f"{status.queued:,}"
+    share = f" ({100 * status.finished // status.accepted}%)" if status.accepted else ""  # 100% is all of them
+    return {
+        "campaign": status.campaign,
+        "state": line.condition.text(),
+        "priority": str(spec.priority) if spec else "",
+        "rate": rate_text(spec.rate) if spec and spec.rate else "",
+        "recipients": f"{status.accepted:,}{'' if status.complete else '+'}",
+        "final": f"{status.finished:,}{share}",
+        "queued": f"{status.queued:,}",
+    }

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 import trio
 
+from sender.explanation import counted
 from sender.model import State
 from sender.queue.base import CampaignStatus
 from sender.queue.control import Control
@@ -18,7 +19,10 @@ from workers.commands.words import Spoken, campaigns_argument, said, say, why_op
 @why_option
 @config_option
 def command(campaigns: tuple[str, ...], why: str, config: Path | None) -> None:
-    """End CAMPAIGN for good: whoever has not been sent to ends as cancelled. To stop it for a while, see `penstock pause`."""
+    """End CAMPAIGN for good: what is left ends as cancelled.
+
+    That can't be taken back. To stop it for a while, see `penstock pause`.
+    """
     for spoken in trio.run(_cancel, campaigns, why, config):
         click.echo(_answer(spoken))
 
@@ -42,6 +46,6 @@ def _answer(spoken: Spoken) -> str:
         return f"{status.campaign}: was cancelled already{said(spoken.before)}"
     unread = "" if status.complete else ", and so do those that have not been read yet"
     return (
-        f"{status.campaign}: cancelled; {status.queued:,} recipients that are queued end as cancelled{unread}. "
-        f"{status.finished:,} had ended before; what is at its end of data still goes out"
+        f"{status.campaign}: cancelled. What is queued ends as cancelled, {counted(status.queued, 'recipient')}{unread}; "
+        f"{status.finished:,} had ended before. What is at its end of data still goes out"
     )

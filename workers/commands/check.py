@@ -37,7 +37,10 @@ class Finding:
 @click.command()
 @config_option
 def command(config: Path | None) -> None:
-    """Validate the configuration and report every error with its file, key and reason."""
+    """Validate the configuration and report every error.
+
+    Each has its file, key and reason. Nothing is started and no store is asked.
+    """
     findings = check(config, datetime.now(tz=UTC).date())
     for finding in findings:
         click.echo(str(finding), err=True)

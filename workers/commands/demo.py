@@ -30,7 +30,10 @@ _PATIENCE_S = 600.0  # a demo that has not finished by then has failed
     help="Your configuration directory: its receivers are used; network, keys and sources are the demo's own.",
 )
 def command(recipients: int, keep: bool, config: Path | None) -> None:
-    """Send a campaign to an emulated internet on this machine's loopback, and account for every recipient."""
+    """Send a campaign to an emulated internet.
+
+    It lives on this machine's loopback. Every recipient is accounted for.
+    """
     console = Console()
     try:
         complete = trio.run(_until_signal, console, recipients, keep, config)

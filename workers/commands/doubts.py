@@ -32,7 +32,10 @@ _receiver = click.option("--receiver", default="", help="Of those only the ones 
 
 @click.group()
 def command() -> None:
-    """Envelopes that may have arrived: parked as unknown, because no receiver answered their end of data."""
+    """Envelopes that may have arrived: look, resend, drop.
+
+    They are parked as unknown, because no receiver answered their end of data.
+    """
 
 
 @command.command("list")
@@ -53,7 +56,11 @@ def list_(campaign: str, as_json: bool, config: Path | None) -> None:
 @_receiver
 @config_option
 def resend(envelopes: tuple[str, ...], campaign: str, receiver: str, config: Path | None) -> None:
-    """Send ENVELOPEs again (campaign:ordinal; - reads them from standard input): who has them already gets a second copy."""
+    """Send ENVELOPEs again.
+
+    ENVELOPE is campaign:ordinal; - reads them from standard input. Who has them already gets another copy, and one more
+    where that is not answered either (retry.in_doubt_tries).
+    """
     count, asked = trio.run(_act, _resend, envelopes, campaign, receiver, config)
     click.echo(_said(count, asked, "queued again"))
 
@@ -64,7 +71,10 @@ def resend(envelopes: tuple[str, ...], campaign: str, receiver: str, config: Pat
 @_receiver
 @config_option
 def drop(envelopes: tuple[str, ...], campaign: str, receiver: str, config: Path | None) -> None:
-    """Forget what is kept of ENVELOPEs (campaign:ordinal; - reads them from standard input): they stay unknown."""
+    """Forget what is kept of ENVELOPEs: they stay unknown.
+
+    ENVELOPE is campaign:ordinal; - reads them from standard input.
+    """
     count, asked = trio.run(_act, _drop, envelopes, campaign, receiver, config)
     click.echo(_said(count, asked, "dropped: they stay unknown"))
 

@@ -17,7 +17,10 @@ _ALGORITHMS = {"rsa": Algorithm.RSA, "ed25519": Algorithm.ED25519}
 @click.option("--algorithm", type=click.Choice(sorted(_ALGORITHMS)), default="rsa", show_default=True, help="RSA has 2048 bit.")
 @click.option("--file", "path", type=click.Path(dir_okay=False, path_type=Path), help="Where to; ./keys/DOMAIN.SELECTOR.pem.")
 def command(domain: str, selector: str, algorithm: str, path: Path | None) -> None:
-    """Make a DKIM key for DOMAIN under SELECTOR and print its DNS record. An existing file is never overwritten."""
+    """Make a DKIM key for DOMAIN and print its DNS record.
+
+    SELECTOR is its name in the DNS. An existing file is never overwritten.
+    """
     record = make(domain, selector, _ALGORITHMS[algorithm], path or Path("keys") / f"{domain}.{selector}.pem")
     click.echo(record)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 import trio
 
+from sender.explanation import counted
 from sender.queue.base import CampaignStatus
 from sender.queue.control import Control
 from workers.commands.options import config_option
@@ -17,7 +18,10 @@ from workers.commands.words import Spoken, campaigns_argument, said, say, why_op
 @why_option
 @config_option
 def command(campaigns: tuple[str, ...], why: str, config: Path | None) -> None:
-    """Stop sending CAMPAIGN until `penstock resume`: within seconds, on all hosts. Nothing of it is lost."""
+    """Stop sending CAMPAIGN until `penstock resume`.
+
+    That takes a second or two, on all hosts. Nothing of it is lost.
+    """
     for spoken in trio.run(_pause, campaigns, why, config):
         click.echo(_answer(spoken))
 
@@ -36,4 +40,7 @@ def _answer(spoken: Spoken) -> str:
     status = spoken.status
     if not spoken.changed:
         return f"{status.campaign}: was paused already{said(spoken.before)}"
-    return f"{status.campaign}: paused with {status.queued:,} recipients queued; what is at its end of data still goes out"
+    return (
+        f"{status.campaign}: paused with {counted(status.queued, 'recipient')} queued. Workers stop within a second or two; "
+        "what is at its end of data by then still goes out"
+    )

@@ -32,7 +32,9 @@ _SINGLE = ("expander", "scheduler")  # one a host: a second one would take the f
 @click.option("--index", default=0, show_default=True, type=click.IntRange(0, 255), help="Which one of its kind on this host.")
 @config_option
 def command(role: str | None, index: int, config: Path | None) -> None:
-    """Run a fleet on this host, or only ROLE, for a service manager that looks after roles by itself.
+    """Run a fleet on this host, or only ROLE.
+
+    ROLE is for a service manager that looks after roles by itself.
 
     SIGTERM drains: nothing new is begun, open transactions finish, the rest goes back to the queue. A second SIGTERM stops
     at once; still nothing is lost.

@@ -1,7 +1,7 @@
 """`penstock status`: where campaigns stand, by receiver and state, as a table or JSON."""
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from sender.errors import ConfigError
+from sender.explanation import counted
 from sender.model import State
 from sender.queue.base import CampaignStatus
 from workers.commands.campaigns import Line, as_condition, lines_of
 from workers.commands.options import config_option
+from workers.commands.words import unknown
 from workers.store import open_configured_queue
+
+_RECEIVERS_SHOWN = 40  # a list of a million has many thousands; --json has them all
 
 
 @click.command()
@@ -25,17 +28,22 @@ from workers.store import open_configured_queue
 @click.option("--json", "as_json", is_flag=True, help="One JSON document instead of a table.")
 @config_option
 def command(campaign: str | None, as_json: bool, config: Path | None) -> None:
-    """Show counts by state and receiver: of CAMPAIGN, or of all campaigns in a line each."""
+    """Show counts by state and receiver.
+
+    Of CAMPAIGN, or of all campaigns in a line each.
+    """
     if campaign:
         line = trio.run(_one, campaign, config)
         if as_json:
             _print_json({**as_document(line.status), "doing": as_condition(line.condition)})
         else:
-            Console().print(by_receiver(line.status), _summary(line.status), Text(line.condition.text()))
+            Console().print(by_receiver(line.status), _summary(line.status), Text(f"now: {line.condition.text()}"), sep="\n")
     else:
         statuses = trio.run(_all, config)
         if as_json:
             _print_json([as_document(status) for status in statuses])
+        elif not statuses:
+            click.echo("no campaign")
         else:
             Console().print(overview(statuses))
 
@@ -43,8 +51,8 @@ def command(campaign: str | None, as_json: bool, config: Path | None) -> None:
 async def _one(campaign: str, config: Path | None) -> Line:
     async with open_configured_queue(config) as (_, queue):
         lines = await lines_of(queue, [campaign], await queue.time())
-    if not lines:
-        raise ConfigError(f"campaign {campaign}", "", "the queue knows none of that id")
+        if not lines:
+            raise await unknown(queue, campaign)
     return lines[0]
 
 
@@ -70,23 +78,41 @@ def as_document(status: CampaignStatus) -> dict[str, Any]:
         "queued": status.queued,
         "waiting_batches": status.waiting_batches,
         "complete": status.complete,
+        "parked": status.parked,
         "states": {str(state): _total(status, state) for state in State},
         "receivers": dict(sorted(receivers.items())),
     }
 
 
 def by_receiver(status: CampaignStatus) -> Table:
-    """A row a receiver, a column a state that occurs."""
+    """A row a receiver, a column a state that occurs; of very many receivers those with the most recipients."""
     states = [state for state in State if _total(status, state)]
     table = Table(title=f"campaign {status.campaign}")
     table.add_column("receiver")
     for title in (*map(str, states), "deferrals"):
         table.add_column(title, justify="right")
-    receivers = sorted({receiver for receiver, _ in status.final} | set(status.deferrals), key=lambda name: (name == "-", name))
-    for receiver in receivers:
-        counts = [f"{status.final.get((receiver, state), 0):,}" for state in states]
-        table.add_row(receiver, *counts, f"{status.deferrals.get(receiver, 0):,}")
+    largest, rest = _largest(status)
+    for receiver in largest:
+        table.add_row(receiver, *_numbers(status, [receiver], states))
+    if rest:
+        table.add_row(f"{len(rest):,} others", *_numbers(status, rest, states))
     return table
+
+
+def _largest(status: CampaignStatus) -> tuple[list[str], list[str]]:
+    """The receivers that are shown by themselves, by name, and all others."""
+    sizes = Counter(status.deferrals.keys())
+    for (receiver, _), count in status.final.items():
+        sizes[receiver] += count
+    shown = [receiver for receiver, _ in sizes.most_common(_RECEIVERS_SHOWN)]
+    return sorted(shown, key=lambda name: (name == "-", name)), sorted(sizes.keys() - set(shown))
+
+
+def _numbers(status: CampaignStatus, receivers: Sequence[str], states: Sequence[State]) -> Iterator[str]:
+    """A row's cells behind its name."""
+    for state in states:
+        yield f"{sum(status.final.get((receiver, state), 0) for receiver in receivers):,}"
+    yield f"{sum(status.deferrals.get(receiver, 0) for receiver in receivers):,}"
 
 
 def overview(statuses: Sequence[CampaignStatus]) -> Table:
@@ -104,8 +130,10 @@ def overview(statuses: Sequence[CampaignStatus]) -> Table:
 
 
 def _summary(status: CampaignStatus) -> str:
-    rest = "all recipients read" if status.complete else f"{status.waiting_batches} batches in the inbox, more may come"
-    return f"{status.accepted:,} recipients = {status.finished:,} final + {status.queued:,} queued; {rest}"
+    waiting = counted(status.waiting_batches, "batch")
+    rest = "all of the list is read" if status.complete else f"{waiting} in the inbox, more may come"
+    doubts = f"\n{status.parked:,} in doubt: `penstock doubts list {status.campaign}`" if status.parked else ""
+    return f"{counted(status.accepted, 'recipient')} = {status.finished:,} final + {status.queued:,} queued; {rest}" + doubts
 
 
 def _total(status: CampaignStatus, wanted: State) -> int:

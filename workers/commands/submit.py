@@ -9,8 +9,9 @@
 import os
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,10 +21,13 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from sender.assembly import campaigns
+from sender.condition import schedule_of
 from sender.content.campaign_file import load as load_campaign
 from sender.content.spec import CampaignSpec, dump
 from sender.content.template import compile_campaign
 from sender.errors import BackendError, ConfigError, ConfigErrors
+from sender.explanation import counted
+from sender.policy.schedule import FOR_EVER, closed
 from sender.queue import inbox
 from sender.queue.base import CampaignStatus, Queue, RowBatch
 from sender.queue.memory import MemoryQueue
@@ -42,7 +46,10 @@ _BATCHES_AT_ONCE = 16  # a submission never holds more than this in memory
 @click.option("--id", "campaign_id", help="The campaign's id; the name of CAMPAIGN_FILE without its ending if not given.")
 @config_option
 def command(campaign_file: Path, recipients: BinaryIO, campaign_id: str | None, config: Path | None) -> None:
-    """Submit CAMPAIGN_FILE (TOML) to RECIPIENTS (CSV or JSON lines; - for standard input)."""
+    """Submit a campaign to a list of recipients.
+
+    CAMPAIGN_FILE is TOML; RECIPIENTS is CSV or JSON lines, - for standard input. A repeat adds nothing.
+    """
     trio.run(_submit, campaign_file, recipients, campaign_id or campaign_file.stem, config)
 
 
@@ -78,18 +85,28 @@ def check(campaign_file: Path, stream: BinaryIO, campaign_id: str, settings: Set
     recipients = Recipients(stream, getattr(stream, "name", "recipients"))
     campaigns(settings, MemoryQueue()).check(campaign_id, dump(spec))  # to check asks no queue
     _check_columns(spec, recipients, str(campaign_file))
-    _check_deadline(spec, str(campaign_file))
+    _check_times(spec, str(campaign_file))
     return Submission(campaign=campaign_id, spec=spec, recipients=recipients, size=_size(stream))
 
 
 async def hand_over(submission: Submission, queue: Queue) -> None:
-    """Write a submission to the inbox; raises ConfigError where its id is another submission's."""
+    """Write a submission to the inbox; raises ConfigError where its id is another submission's, or its list is empty."""
+    batches = _some(submission.recipients)
     await _announce(queue, submission.campaign, submission.spec)
     known = await queue.status([submission.campaign])
     if known and known[0].complete and not known[0].waiting_batches:
-        _compare(submission, known[0])
+        _compare(submission.campaign, batches, known[0])
     else:
-        await _add(queue, submission)
+        await _add(queue, submission, batches)
+
+
+def _some(recipients: Recipients) -> Iterator[RowBatch]:
+    """The batches of a list; ConfigError where there is none, since an empty campaign would use its id up."""
+    batches = recipients.batches()
+    first = next(batches, None)
+    if first is None:
+        raise ConfigError(recipients.name, "", "no recipients in it: nothing was submitted")
+    return chain([first], batches)
 
 
 def _check_columns(spec: CampaignSpec, recipients: Recipients, file: str) -> None:
@@ -104,10 +121,17 @@ def _check_columns(spec: CampaignSpec, recipients: Recipients, file: str) -> Non
         )
 
 
-def _check_deadline(spec: CampaignSpec, file: str) -> None:
-    if spec.deadline is not None and spec.deadline.timestamp() <= time.time():
-        why = f"{spec.deadline.isoformat()} has passed: everybody would end as expired"
-        raise ConfigErrors([ConfigError(file, "deadline", why)])
+def _check_times(spec: CampaignSpec, file: str) -> None:
+    """A campaign of which nothing could ever be sent is a slip of the pen."""
+    if spec.deadline is None:
+        return
+    now, deadline = time.time(), spec.deadline.isoformat()
+    if spec.deadline.timestamp() <= now:
+        raise ConfigErrors([ConfigError(file, "deadline", f"{deadline} has passed: everybody would end as expired")])
+    shut = closed(schedule_of(spec), now)
+    if shut is not None and shut.covers(now) and shut.end == FOR_EVER:
+        why = f"none opens before the deadline, {deadline}: everybody would end as expired"
+        raise ConfigErrors([ConfigError(file, "windows", why)])
 
 
 async def _announce(queue: Queue, campaign_id: str, spec: CampaignSpec) -> None:
@@ -119,19 +143,19 @@ async def _announce(queue: Queue, campaign_id: str, spec: CampaignSpec) -> None:
         await queue.announce(campaign_id, document)
 
 
-def _compare(submission: Submission, status: CampaignStatus) -> None:
+def _compare(campaign: str, batches: Iterator[RowBatch], status: CampaignStatus) -> None:
     """All recipients of this id were read before: a list of another length is another list, and is not dropped in silence."""
-    rows = sum(map(_rows, submission.recipients.batches()))
-    where = f"campaign {submission.campaign}"
+    rows = sum(map(_rows, batches))
     if rows != status.accepted:
-        why = f"complete with {status.accepted:,} recipients; this list has {rows:,} and was NOT added: give another --id"
-        raise ConfigError(where, "", why)
-    click.echo(f"{submission.campaign}: complete since an earlier submission of {rows:,} recipients; nothing was added.")
+        there = counted(status.accepted, "recipient")
+        why = f"complete with {there}; this list has {rows:,} and was NOT added: give another --id"
+        raise ConfigError(f"campaign {campaign}", "", why)
+    click.echo(f"{campaign}: complete since an earlier submission of {counted(rows, 'recipient')}; nothing was added.")
     click.echo(f"If this is not that list, it was NOT submitted: {_OTHER}.")
 
 
-async def _add(queue: Queue, submission: Submission) -> None:
-    campaign, batches = submission.campaign, submission.recipients.batches()
+async def _add(queue: Queue, submission: Submission, batches: Iterator[RowBatch]) -> None:
+    campaign = submission.campaign
     added = count = rows = 0
     with _progress() as progress:
         task = progress.add_task(campaign, total=submission.size)
@@ -145,15 +169,17 @@ async def _add(queue: Queue, submission: Submission) -> None:
             progress.update(task, completed=submission.recipients.octets)
     await queue.close_rows(campaign, count)
     if added == count:
-        click.echo(f"{campaign}: {rows:,} recipients submitted")
+        click.echo(f"{campaign}: {counted(rows, 'recipient')} submitted")
         return
-    click.echo(f"{campaign}: {rows:,} recipients read; {added} of {count} batches submitted.")
-    click.echo(f"{count - added} batches were NOT added: an earlier submission has brought their numbers.")
+    click.echo(f"{campaign}: {counted(rows, 'recipient')} read; {added} of {counted(count, 'batch')} submitted.")
+    click.echo(f"{counted(count - added, 'batch')} NOT added: an earlier submission has brought their numbers.")
     click.echo(f"That is right for a repeat of the same list, and for no other: {_OTHER}.")
 
 
 def _unfinished(campaign: str, rows: int) -> str:
-    return f"{campaign}: {rows:,} recipients were taken before that; submit the list again: the rest is added, none is doubled"
+    return (
+        f"{campaign}: {counted(rows, 'recipient')} taken before that; submit the list again: the rest is added, none is doubled"
+    )
 
 
 def _rows(batch: RowBatch) -> int:

@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO, TypeVar
@@ -15,6 +16,7 @@ import trio
 
 from sender.content.address import parse_address
 from sender.errors import ConfigError, ConfigErrors, ContentError
+from sender.explanation import counted
 from sender.policy.suppression import Digests, canonical
 from sender.queue.base import Queue
 from sender.queue.suppressions import GLOBAL, Suppression
@@ -65,7 +67,7 @@ def add(addresses: Sequence[str], list_name: str, reason: str, source: str, expi
     why, whence = _option(lambda: read_reason(reason)), _option(lambda: read_source(source))
     until = _option(lambda: read_expiry(expires, now))
     if until and until <= now:
-        raise ConfigError("--expires", "", f"{expires!r} is over")
+        raise ConfigError("--expires", "", f"{expires!r} has passed")
 
     def entry(digest: bytes) -> Suppression:
         return Suppression(digest=digest, list=name, reason=why, source=whence, at=now, expires=until)
@@ -75,7 +77,7 @@ def add(addresses: Sequence[str], list_name: str, reason: str, source: str, expi
             return await queue.suppress([entry(digests.of(one)) for one in wanted])
 
     new = trio.run(run)
-    click.echo(f"{len(wanted):,} addresses: {new:,} added, {len(wanted) - new:,} there already ({_where(list_name)})")
+    click.echo(f"{counted(len(wanted), 'address')}: {new:,} added, {len(wanted) - new:,} there already ({_where(list_name)})")
 
 
 @command.command()
@@ -83,7 +85,10 @@ def add(addresses: Sequence[str], list_name: str, reason: str, source: str, expi
 @_list
 @config_option
 def remove(addresses: Sequence[str], list_name: str, config: Path | None) -> None:
-    """Let these addresses have mail again: without --list what holds for all lists is removed, and nothing else."""
+    """Let these addresses have mail again.
+
+    Without --list what holds for all lists is removed, and nothing else.
+    """
     wanted, name = _read(addresses), _option(lambda: read_list_name(list_name))
 
     async def run() -> int:
@@ -91,7 +96,9 @@ def remove(addresses: Sequence[str], list_name: str, config: Path | None) -> Non
             return await queue.unsuppress([digests.of(one) for one in wanted], name)
 
     removed = trio.run(run)
-    click.echo(f"{len(wanted):,} addresses: {removed:,} removed, {len(wanted) - removed:,} not there ({_where(list_name)})")
+    click.echo(
+        f"{counted(len(wanted), 'address')}: {removed:,} removed, {len(wanted) - removed:,} not there ({_where(list_name)})"
+    )
 
 
 @command.command()
@@ -100,7 +107,10 @@ def remove(addresses: Sequence[str], list_name: str, config: Path | None) -> Non
 @click.option("--json", "as_json", is_flag=True, help="One JSON document instead of lines.")
 @config_option
 def show(addresses: Sequence[str], list_name: str, as_json: bool, config: Path | None) -> None:
-    """Say whether these addresses would get mail now: of --list NAME, or of a campaign without a list."""
+    """Say whether these addresses would get mail now.
+
+    Of a campaign of --list NAME, or of one without a list.
+    """
     wanted, name = _read(addresses), _option(lambda: read_list_name(list_name))
 
     async def run() -> Sequence[Suppression | None]:
@@ -120,10 +130,10 @@ def show(addresses: Sequence[str], list_name: str, as_json: bool, config: Path |
 @click.argument("file", type=click.File("rb"))
 @config_option
 def import_(file: BinaryIO, config: Path | None) -> None:
-    """Add the entries of a CSV file, or of standard input ("-"). Nothing is added unless every row is good.
+    """Add the entries of a CSV file, or of standard input.
 
-    Columns: address or digest, list, reason, source, expires, at, key; only one of the first two is needed. Digests are
-    those of an export under this same suppression key.
+    FILE may be "-". Nothing is added unless every row is good. Columns: address or digest, list, reason, source, expires,
+    at, key; only one of the first two is needed. Digests are those of an export under this same suppression key.
     """
     now, name = time.time(), getattr(file, "name", "<stdin>")
     with Checked() as checked:
@@ -135,16 +145,17 @@ def import_(file: BinaryIO, config: Path | None) -> None:
 
         new = trio.run(run)
         left_out = f", {checked.expired:,} left out as expired" if checked.expired else ""
-        click.echo(f"{checked.entries:,} entries: {new:,} added, {checked.entries - new:,} there already{left_out}")
+        click.echo(f"{counted(checked.entries, 'entry')}: {new:,} added, {checked.entries - new:,} there already{left_out}")
 
 
 @command.command()
 @click.argument("file", required=False, type=click.Path(dir_okay=False, path_type=Path))
 @config_option
 def export(file: Path | None, config: Path | None) -> None:
-    """Write all entries as CSV to FILE, which must not exist yet, or to standard output.
+    """Write all entries as CSV to FILE or to standard output.
 
-    It holds digests, not addresses: `penstock suppress import` reads it wherever the same suppression key is used.
+    FILE must not exist yet. It holds digests, not addresses: `penstock suppress import` reads it wherever the same
+    suppression key is used.
     """
 
     async def run(out: TextIO) -> int:
@@ -160,7 +171,7 @@ def export(file: Path | None, config: Path | None) -> None:
 
     with _output(file) as out:
         count = trio.run(run, out)
-    click.echo(f"{count:,} entries; digests only: no address can be read from them", err=True)
+    click.echo(f"{counted(count, 'entry')}; digests only: no address can be read from them", err=True)
 
 
 @asynccontextmanager
@@ -203,7 +214,8 @@ def _option(read: Callable[[], T]) -> T:
     try:
         return read()
     except ValueError as error:
-        raise ConfigError("penstock suppress", "", str(error)) from error
+        option, _, why = str(error).partition(": ")  # they begin with what a CSV calls the same
+        raise ConfigError(f"--{option}", "", why) from error
 
 
 @contextmanager
@@ -214,6 +226,8 @@ def _output(file: Path | None) -> Iterator[TextIO]:
         return
     try:
         out = os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8", newline="")
+    except FileExistsError as error:
+        raise ConfigError(str(file), "", "it exists: not overwritten") from error
     except OSError as error:
         raise ConfigError(str(file), "", error.strerror or str(error)) from error
     try:
@@ -229,8 +243,13 @@ def _where(list_name: str) -> str:
 
 
 def _in_words(entry: Suppression) -> str:
-    until = f", until {write_time(entry.expires)}" if entry.expires else ""
-    return f"suppressed on {_where(entry.list)}: {entry.reason}, since {write_time(entry.at)}, from {entry.source}{until}"
+    until = f", until {_moment(entry.expires)}" if entry.expires else ""
+    return f"suppressed on {_where(entry.list)}: {entry.reason}, since {_moment(entry.at)}, from {entry.source}{until}"
+
+
+def _moment(at: float) -> str:
+    """To the second, with the offset from UTC, for people."""
+    return f"{datetime.fromtimestamp(at).astimezone():%Y-%m-%d %H:%M:%S %z}"
 
 
 def _document(address: str, entry: Suppression | None) -> dict[str, Any]:

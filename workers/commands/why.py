@@ -33,7 +33,11 @@ Subject = tuple[str, int] | str | LaneId
 @click.option("--json", "as_json", is_flag=True, help="One JSON document; times in Unix seconds.")
 @config_option
 def command(subject: str, as_json: bool, config: Path | None) -> None:
-    """Explain why MESSAGE (campaign:ordinal, like spring:4711), CAMPAIGN or LANE (source/receiver) waits, and until when."""
+    """Explain why a message, a campaign or a lane waits.
+
+    MESSAGE is campaign:ordinal, like spring:4711; LANE is source/receiver, like s1/google. The answer says what holds it,
+    which rule, setting or person says so, and until when.
+    """
     explanation, now = trio.run(_explain, read_subject(subject), config)
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(as_document(explanation))).decode())

@@ -21,6 +21,7 @@ from workers.places import host_name
 from workers.store import open_configured_queue
 
 _WHY_MAX = 500
+_ANNOUNCED = 1000  # campaigns that wait to be read: so many are looked through
 
 campaigns_argument = click.argument("campaigns", nargs=-1, required=True, metavar="CAMPAIGN...")
 why_option = click.option("--why", default="", help="The reason, for whoever looks later.")
@@ -68,9 +69,20 @@ def said(word: Control) -> str:
     return "".join((f" by {word.by}" if word.by else "", f": {word.why}" if word.why else ""))
 
 
+async def unknown(queue: Queue, campaign: str) -> ConfigError:
+    """What to say of an id that the queue does not know, or not yet."""
+    where = f"campaign {campaign}"
+    if any(one.campaign == campaign for one in await queue.announcements(_ANNOUNCED)):
+        why = "submitted, and no expander has read it yet: try again in a second"
+        return ConfigError(where, "", f"{why}, and see `penstock why {campaign}` if it stays so")
+    return ConfigError(where, "", "the queue knows none of that id: `penstock campaigns --all` shows those it knows")
+
+
 def _check(campaigns: Sequence[str], why: str) -> None:
-    if len(why) > _WHY_MAX or not why.isprintable():
-        raise ConfigError("--why", "", f"{len(why)} characters; allowed are up to {_WHY_MAX} printable ones on one line")
+    if strange := next((character for character in why if not character.isprintable()), ""):
+        raise ConfigError("--why", "", f"{strange!a} in it; allowed are printable characters on one line")
+    if len(why) > _WHY_MAX:
+        raise ConfigError("--why", "", f"{len(why)} characters; allowed are up to {_WHY_MAX}")
     for campaign in campaigns:
         try:
             campaign_id(campaign)
@@ -87,10 +99,11 @@ async def _stands(
     found, errors = [], []
     for campaign in campaigns:
         status, word = statuses.get(campaign), words.get(campaign, Control(campaign=campaign))
-        why = objection(status, word) if status is not None else "the queue knows none of that id"
-        if why:
+        if status is None:
+            errors.append(await unknown(queue, campaign))
+        elif why := objection(status, word):
             errors.append(ConfigError(f"campaign {campaign}", "", why))
-        elif status is not None:
+        else:
             found.append((status, word))
     if errors:
         raise ConfigErrors(errors)

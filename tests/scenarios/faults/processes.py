@@ -2,11 +2,11 @@
 
 import resource
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from random import Random
 
 from tests.scenarios.faults.row import NOBODY, PARKED, Row, World
-from tests.scenarios.faults.scene import RECIPIENTS, Doubt, Scene
+from tests.scenarios.faults.scene import ON_ITS_WAY_S, RECIPIENTS, Doubt, Scene
 from tests.scenarios.stage import BOUND_S, eventually
 
 # Where a worker is held up while it dies: each point of the dialogue at a receiver of its own.
@@ -59,23 +59,32 @@ async def _holding_leases(scene: Scene) -> Doubt:
 
 
 async def _after_the_reply(scene: Scene) -> Doubt:
-    """The receivers have answered, the worker has read it, and the store could not be told before the worker died."""
+    """The receivers have answered, the worker has read it, and the store could not be told before the worker died.
+
+    What the worker sent just then, and had no answer to, is in doubt like any other.
+    """
     await scene.strike(point="taken", does="hold", skip=200, times=20)
     await scene.submit()
     await scene.all_met(8)
     await scene.calm()
+    (held,) = await scene.met()
     async with scene.frozen(scene.store):
         await scene.ask("heal")
         await scene.calm()  # what the worker holds has gone out, too
-        await eventually("the worker has read all replies", lambda: _all_read(scene))
+        await eventually("the worker has read the replies that were held", lambda: _all_read(scene, held))
         scene.strikes()
         scene.kill("delivery-0")
-    return NOBODY
+        await scene.passing(ON_ITS_WAY_S)
+        return frozenset(scene.play.copies()) - _read(scene)
 
 
-async def _all_read(scene: Scene) -> bool:
-    logged = {line["to"] for line in scene.play.logged("attempt")}
-    return logged >= set(scene.play.copies())
+def _read(scene: Scene) -> Doubt:
+    """Whose delivery the worker has logged: it was in the journal before."""
+    return frozenset(line["to"] for line in scene.play.logged("attempt") if line["verdict"] == "delivered")
+
+
+async def _all_read(scene: Scene, several: Sequence[str]) -> bool:
+    return _read(scene).issuperset(several)
 
 
 def _killed(*children: str, in_doubt: bool = False) -> Callable[[Scene], Awaitable[Doubt]]:
@@ -114,14 +123,16 @@ def _at_random(times: int, seed: int) -> Callable[[Scene], Awaitable[Doubt]]:
     """A worker that lives a random while, over and over, beside one that stays; receivers think, so that many dots wait."""
 
     async def inject(scene: Scene) -> Doubt:
-        chance = Random(seed)
-        await scene.under_load(f"reader-{number}@{_DOMAINS[number % 8]}" for number in range(times * 300))
+        chance, count = Random(seed), times * 300
+        await scene.strike(point="taken", does="wait", wait_s=0.6)  # longer than usual: the campaign must outlast us
+        await scene.under_load(f"reader-{number}@{_DOMAINS[number % 8]}" for number in range(count))
         doubt: Doubt = NOBODY
         for _ in range(times):
             async with scene.role("delivery", 1):
                 await scene.passing(chance.uniform(0.1, 1.5))
             doubt |= await scene.in_doubt()
         scene.strikes()
+        assert scene.play.copies().total() < count, "nobody was left to be sent to when the last one died"
         await scene.ask("heal")
         return doubt
 
