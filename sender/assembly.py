@@ -9,8 +9,6 @@ from datetime import UTC, date, datetime, time
 from pathlib import Path
 from random import Random
 
-import trio
-
 from sender.berth import CrewServices
 from sender.campaigns import Campaigns, SigningIdentity
 from sender.content.canonical import Canonicalization
@@ -33,6 +31,7 @@ from sender.net.resolver import SECOND_LOOK_S, Resolver, ResolverOptions
 from sender.net.session import Failure, Session, SessionOptions
 from sender.net.signing import Signer
 from sender.net.tls import TlsContexts
+from sender.places import Places
 from sender.policy.receivers import Profile, Profiles
 from sender.policy.retry import RetryCurve
 from sender.policy.stops import Stops
@@ -47,6 +46,9 @@ from sender.settings import Identity, KeyFile, Settings
 from sender.settling import Settler
 from sender.suppressing import Suppressing
 from sender.withdrawal import first_of
+
+# Domains whose DNS is remembered: of long lists each comes again and again; a lane asks for those that it sends to now.
+_EXPANDED, _SERVED = 50_000, 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,10 +111,11 @@ def _retry_curve(settings: Settings) -> RetryCurve:
     )
 
 
-def resolver(settings: Settings, metrics: Metrics) -> Resolver:
+def resolver(settings: Settings, metrics: Metrics, *, cache_size: int) -> Resolver:
     """The resolver of one process."""
     net = settings.net
     options = ResolverOptions(
+        cache_size=cache_size,
         nameservers=net.nameservers,
         port=net.dns_port,
         ip=net.ip,
@@ -126,7 +129,7 @@ def expander(settings: Settings, queue: Queue, digests: Digests, around: Surroun
     return Expander(
         queue,
         campaigns(settings, queue),
-        resolver(settings, around.metrics),
+        resolver(settings, around.metrics, cache_size=_EXPANDED),
         Profiles.parse(settings.receivers),
         digests,
         around.clock,
@@ -150,7 +153,7 @@ def engine(
     """An engine that delivers from this queue; `owner` is "host/anything unique"."""
     membership = Membership(queue, owner, on_trouble=around.on_trouble)
     profiles = Profiles.parse(settings.receivers)
-    names = resolver(settings, around.metrics)
+    names = resolver(settings, around.metrics, cache_size=_SERVED)
     settler = _settler(queue, around, journal)
     leaser = _leaser(queue, around, lambda: membership.alive() and journal.healthy and not settler.troubled)
     suppressing = Suppressing(queue, digests, around.clock, on_trouble=around.on_trouble)
@@ -164,7 +167,7 @@ def engine(
         metrics=around.metrics,
         label=profiles.label,
         rng=around.rng,
-        slots=trio.CapacityLimiter(settings.delivery.sessions),
+        places=Places(settings.delivery.sessions),
         stops=Stops(settings.retry.scale),
         alive=membership.alive,
         journal=journal,

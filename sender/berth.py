@@ -17,9 +17,11 @@ import trio
 
 from sender.backlog import Backlog, Held, held_of
 from sender.campaigns import Campaign
+from sender.errors import TransportKind
 from sender.model import Destination, Outcome, Reply, Result, Source, Step, Transaction, Verdict
 from sender.net.pool import Seat
 from sender.net.session import Failure, Session
+from sender.places import Places
 from sender.policy.receivers import Profile
 from sender.policy.stops import Stops
 from sender.policy.throttle import Throttle
@@ -31,6 +33,8 @@ from sender.settling import Settler
 from sender.withdrawal import Withdrawn, Withdraws
 
 _LOOK_S = 1.0  # how often an idle session looks whether somebody waits for its place in the process
+_PATIENCE_S = 30.0  # for a session to open while others have no place to open theirs; as long as a connect may take
+_GAVE_WAY = f"no session after {_PATIENCE_S:.0f} s or more, and all places of the process are wanted"
 _NOT_NOW = Withdrawn(state=None, why="the journal can't be written, or the lease may have passed on")
 
 
@@ -53,7 +57,7 @@ class CrewServices:
     metrics: Sessions
     label: Callable[[str], str]  # what metrics call a receiver
     rng: Random
-    slots: trio.CapacityLimiter  # sessions of the whole process
+    places: Places  # sessions of the whole process
     stops: Stops
     alive: Callable[[], bool] = lambda: True  # whether what is leased still belongs to this process
     withdrawn: Withdraws = lambda held: None  # why an envelope must not be sent any more
@@ -125,7 +129,7 @@ class Berth:
 
     async def run(self) -> None:
         """From opening to leaving."""
-        async with self._deck.services.slots:
+        async with self._deck.services.places.place():
             opened = await self._open()
             if isinstance(opened, Failure):
                 self._turned_away(opened)
@@ -141,8 +145,23 @@ class Berth:
                 await self._connection_pace()
             paused = deck.throttle.paused(trio.current_time()) or not deck.services.may_send()
             if self.backlog.waiting and not deck.draining and not paused:
-                return await deck.services.connect(deck.source, self.backlog.destination, self.backlog.profile)
+                return await self._connect()
         return None
+
+    async def _connect(self) -> Session | Failure:
+        """A new session. A receiver that says nothing for minutes may hold its place as long as nobody else wants it."""
+        deck, backlog = self._deck, self.backlog
+        outcome: Session | Failure = Failure(step=Step.CONNECT, kind=TransportKind.TIMEOUT, error=_GAVE_WAY)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._give_way, nursery.cancel_scope)
+            outcome = await deck.services.connect(deck.source, backlog.destination, backlog.profile)
+            nursery.cancel_scope.cancel()
+        return outcome
+
+    async def _give_way(self, opening: trio.CancelScope) -> None:
+        await trio.sleep(_PATIENCE_S)
+        await self._deck.services.places.wanted()
+        opening.cancel()
 
     async def _connection_pace(self) -> None:
         now, throttle = trio.current_time(), self._deck.throttle
@@ -192,7 +211,7 @@ class Berth:
                 with trio.move_on_at(due):
                     await backlog.wait_changed()  # pace may be slow; to be told to leave must not be
                 continue
-            if not backlog.waiting and deck.services.slots.statistics().tasks_waiting:
+            if not backlog.waiting and deck.services.places.waiting:
                 return False  # the process has no place left for a session that has work
             with trio.move_on_at(min(deadline, now + _LOOK_S)):
                 await backlog.wait_changed()

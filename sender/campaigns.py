@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from weakref import WeakSet
 
+import trio
+
 from sender.condition import schedule_of
 from sender.content.rotation import DkimKey
 from sender.content.spec import CampaignSpec, parse
@@ -56,6 +58,7 @@ class Campaigns:
         self._identities = {identity.domain: identity for identity in identities}
         self._kept: OrderedDict[str, Campaign] = OrderedDict()
         self._living: WeakSet[Campaign] = WeakSet()  # and those that leased envelopes still refer to
+        self._fetching: dict[str, trio.Event] = {}
 
     @property
     def in_memory(self) -> list[Campaign]:
@@ -73,10 +76,20 @@ class Campaigns:
 
         Raises ConfigErrors where it was accepted under another configuration than this process has.
         """
+        while campaign_id not in self._kept and (fetched := self._fetching.get(campaign_id)) is not None:
+            await fetched.wait()  # thousands of lanes begin with a campaign: one of them fetches it, the others wait
         kept = self._kept.get(campaign_id)
         if kept is not None:
             self._kept.move_to_end(campaign_id)
             return kept
+        self._fetching[campaign_id] = fetched = trio.Event()
+        try:
+            return await self._fetch(campaign_id)
+        finally:
+            del self._fetching[campaign_id]
+            fetched.set()
+
+    async def _fetch(self, campaign_id: str) -> Campaign | None:
         document = await self._queue.spec(campaign_id)
         if document is None:
             return None

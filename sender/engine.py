@@ -189,7 +189,8 @@ class Engine:
         finally:
             del self._lanes[lane.id]
             self._claimed[lane.id] = lane.route
-            self._throttles[lane.id] = lane.throttle
+            if lane.throttle.would_be_missed(trio.current_time()):
+                self._throttles[lane.id] = lane.throttle
             if len(self._throttles) > _THROTTLES_KEPT:
                 self._throttles.popitem(last=False)
 

@@ -146,8 +146,8 @@ def _pace(throttle: Throttle, now: float) -> Bound | None:
 def _connections(lane: Lane, now: float) -> Bound:
     throttle, crew = lane.throttle, lane.crew
     allowed, cap, due = throttle.connections(now), throttle.limits.connections, throttle.next_connection_at(now)
-    if crew.opening and crew.services.slots.statistics().tasks_waiting:
-        return Bound("process", f"all {int(crew.services.slots.total_tokens)} sessions of the process are in use")
+    if crew.opening and crew.services.places.waiting:
+        return Bound("process", f"all {crew.services.places.most} sessions of the process are in use")
     if crew.sessions >= allowed:
         why = f"{crew.sessions} of {allowed}"
         shrunk = throttle.shrunk

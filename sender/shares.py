@@ -15,7 +15,7 @@ from sender.model import LaneId, Source
 from sender.queue.base import ReadyRoute
 
 _ALL_EVERY_S = 6  # so often, for a second, a small route calls for all sources: the one it calls first may be held up
-_ANSWERS_KEPT = 50_000  # lanes of which it is remembered whether they are this owner's
+_ANSWERS_KEPT = 20_000  # lanes of which it is remembered whether they are this owner's
 
 
 class Shares:

@@ -25,6 +25,7 @@ from sender.leasing import Leaser
 from sender.membership import Membership
 from sender.metrics import Metrics
 from sender.model import Destination, Envelope, LaneId, MxHost, Route, Source, State
+from sender.places import Places
 from sender.policy.receivers import Profiles
 from sender.policy.retry import RetryCurve
 from sender.policy.stops import Stops
@@ -274,7 +275,7 @@ class Rig:
             metrics=metrics,
             label=profile_names.label,
             rng=Random(1),
-            slots=trio.CapacityLimiter(self.sessions),
+            places=Places(self.sessions),
             stops=Stops(),
             alive=member.alive if membership is not None else lambda: True,
             withdrawn=first_of([self.halts.withdrawn, self.suppressing.withdrawn, self.withdrawn]),

@@ -5,6 +5,8 @@ import json
 from typing import Any
 
 import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from sender.errors import ConfigErrors
 from sender.queue.memory import MemoryQueue
@@ -125,3 +127,23 @@ def test_times_that_never_come_are_refused() -> None:
         campaigns(MemoryQueue()).check("spring", document.encode())
     assert str(caught.value) == "campaign spring: windows: none of them is open between the start and the deadline"
     campaigns(MemoryQueue()).check("spring", document.replace("03T08", "03T10").encode())
+
+
+async def test_many_lanes_that_want_it_at_once_read_and_build_it_once(autojump_clock: MockClock) -> None:
+    queue = Store()
+    await accepted(queue, "spring")
+    queue.seconds = 1.0
+    known, found = campaigns(queue), []
+
+    async def want(patience_s: float) -> None:
+        with trio.move_on_after(patience_s):
+            found.append(await known.get("spring"))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(want, 0.5)  # whoever fetches may be cancelled: another fetches then
+        await wait_all_tasks_blocked()
+        for _ in range(100):
+            nursery.start_soon(want, 10)
+    assert len(found) == 100
+    assert len(set(map(id, found))) == 1
+    assert queue.calls["spec"] == 2

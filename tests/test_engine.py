@@ -326,6 +326,27 @@ async def test_more_receivers_than_lanes_are_served_one_after_the_other(autojump
     assert set(rig.office.copies.values()) == {1}
 
 
+async def test_lanes_that_have_nothing_to_do_make_room_at_once(autojump_clock: trio.testing.MockClock) -> None:
+    """Their sessions would idle for a minute; those that work, or have been told of work, stay."""
+    rig = Rig(limits={"idle_s": "60s"}, office=Office(rtt_s=0.1))
+    names = [f"r{number}" for number in range(40)]
+    await submitted(rig.queue, 2_000, campaign="large")
+    for name in names:
+        route = Route(pool="main", receiver=f"~{name}.example")
+        await submitted(rig.queue, 1, campaign=f"to-{name}", domains=[f"{name}.example"], route=route)
+    engine = rig.engine(lanes_most=4)
+    async with running(rig, engine):
+        await trio.sleep(1)
+        large = engine.lanes[LaneId(source="s1", receiver="big")]
+        with trio.fail_after(25):
+            while any(status.queued for status in await rig.queue.status([f"to-{name}" for name in names])):
+                assert len(engine.lanes) <= 4
+                assert engine.lanes[large.id] is large
+                await trio.sleep(0.05)
+        assert await rig.finished("large") == {State.DELIVERED: 2_000}
+    assert set(rig.office.copies.values()) == {1}
+
+
 async def test_the_claims_of_lanes_that_end_together_are_let_go_in_one_call(autojump_clock: trio.testing.MockClock) -> None:
     rig = Rig(limits={"idle_s": "1s"})
     names = [f"r{number}" for number in range(40)]

@@ -386,3 +386,29 @@ async def test_who_does_not_exist_gets_no_more_mail(autojump_clock: MockClock) -
     await ran(rig, 10)
     found = await rig.queue.suppressed([DIGESTS.of(f"r{number}@big.example") for number in range(10)], GLOBAL, clock())
     assert [one.source if one else "" for one in found] == ["", "", "", "spring:3", "", "", "", "", "", ""]
+
+
+async def test_a_lane_that_waits_for_a_receiver_does_not_ask_again_for_work_it_was_not_told_of(
+    autojump_clock: MockClock,
+) -> None:
+    """A hundred thousand of them would ask all day."""
+    rig = Rig(office=Office(rtt_s=500.0))
+    await submitted(rig.queue, 1)
+    services = rig.lanes()
+    lane = rig.lane(services)
+    async with running(rig, services, lane):
+        await trio.sleep(2)
+        asked = rig.queue.calls["lease"]
+        await trio.sleep(400)
+        assert rig.queue.calls["lease"] == asked
+        assert not lane.workless
+        await submitted(rig.queue, 1, campaign="more")
+        lane.nudge()
+        await trio.sleep(0.1)
+        assert rig.queue.calls["lease"] > asked
+        assert lane.crew.holding == 2
+        await rig.finished("more")
+        await trio.sleep(1)
+        assert lane.workless
+        lane.nudge()
+        assert not lane.workless

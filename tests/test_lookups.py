@@ -45,7 +45,7 @@ async def test_what_is_known_in_time_counts_and_a_few_others_go_each_its_own_way
     assert dns.open == 0, "nothing is left running"
 
 
-async def test_many_that_DNS_does_not_tell_us_about_go_one_way_together(autojump_clock: MockClock) -> None:
+async def test_many_that_dns_does_not_tell_us_about_go_one_way_together(autojump_clock: MockClock) -> None:
     """There may be any number of one receiver's among them; but for those whose names say whose they are."""
     many = [f"9-{number}.example" for number in range(FEW + 1)]
     found = await Lookups(Dns(), profiles()).receivers([*many, "0.example"])

@@ -298,9 +298,7 @@ async def test_what_is_withdrawn_in_doubt_is_parked_for_an_operator() -> None:
     one.envelope.doubts = 1
     desk.recorder.withdraw(LANE, one, Withdrawn(state=State.UNKNOWN, why="its campaign's deadline has passed"))
     assert desk.told.finals == [(0, State.UNKNOWN)]
-    assert desk.told.parked == [
-        Parked(position=0, envelope=one.envelope, at=EPOCH, why="its campaign's deadline has passed")
-    ]
+    assert desk.told.parked == [Parked(position=0, envelope=one.envelope, at=EPOCH, why="its campaign's deadline has passed")]
 
 
 async def test_what_is_parked_after_a_reply_says_which() -> None:

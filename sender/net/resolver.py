@@ -59,7 +59,7 @@ class ResolverOptions:
     concurrency: int = 64  # queries on their way at a time that are not slow yet
     most: int = 512  # all queries on their way: each has a socket
     slow_s: float = 0.5
-    cache_size: int = 100_000
+    cache_size: int = 50_000  # domains, and as many hosts: half a kB each
     min_ttl_s: float = 60.0  # a TTL of 0 would mean a query per message
     max_ttl_s: float = 14_400.0
     max_negative_ttl_s: float = 3_600.0

@@ -63,6 +63,12 @@ class Throttle:
     def paused(self, now: float) -> bool:
         return self.pause is not None and now < self.pause.until
 
+    def would_be_missed(self, now: float) -> bool:
+        """Whether one that begins anew would do anything else: of most lanes of the long tail there is nothing to keep."""
+        held = self.next_message_at(now) > now or self.next_connection_at(now) > now or self.pace.share(now) < 1
+        capped = self.capped is not None and now < self.capped_until
+        return held or capped or bool(self.pauses) or not self.window.untried
+
     def connections(self, now: float) -> int:
         """Connections that may be open now: none while the lane is paused."""
         return 0 if self.paused(now) else self.window.allowed(now)

@@ -51,6 +51,11 @@ class Window:
         self.limited_at = now
         self.return_s = return_s if return_s is not None else RETURN_S
 
+    @property
+    def untried(self) -> bool:
+        """Whether it knows next to nothing: no trouble, and too few messages to have grown by a connection."""
+        return self.threshold == float("inf") and self.size < min(_START + 1, self.cap + 1)
+
     def _ceiling(self, now: float) -> float:
         passed = now - self.limited_at
         if passed >= self.return_s:

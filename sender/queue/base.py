@@ -162,7 +162,8 @@ class CampaignStatus:
     accepted: int  # recipients expanded so far, invalid and suppressed ones included
     waiting_batches: int  # rows batches still in the inbox
     complete: bool  # the end of recipients was read and everything before it expanded
-    final: Mapping[tuple[str, State], int]  # (receiver, state); the receiver is "-" where none was found
+    # (receiver, state); the receiver is "-" where none was found, and beyond some hundreds without a profile "other"
+    final: Mapping[tuple[str, State], int]
     deferrals: Mapping[str, int]  # by receiver: attempts that ended in "later"
     parked: int = 0  # of the UNKNOWN ones: those that an operator may still send again
 

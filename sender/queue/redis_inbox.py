@@ -27,6 +27,7 @@ from sender.queue.scripts import Argument
 
 _ENTRY_MAX = inbox.MAX_SPEC + 64 * 1024  # octets: the largest value and its small companions
 _READ_TOTAL = 64 * 1024 * 1024  # octets read in one go
+_ROUNDS = 100  # of finishing what somebody has begun
 _ROWS_BEFORE = "rows/"  # an entry's name says which stream it stands in
 _CAMPAIGNS_BEFORE = "campaigns/"
 
@@ -134,13 +135,15 @@ class RedisInbox(RedisStanding):
     async def rows(self, campaign: str, limit: int) -> Inflow:
         keys = CampaignKeys(inbox.campaign_id(campaign))
         read = self._script("read", (keys.rows,), 2 * limit + 10, _ENTRY_MAX, _READ_TOTAL)
-        while True:
+        for _ in range(_ROUNDS):
             progress, staged, done, entries = await self._client.run(
                 [("HMGET", keys.progress, "chunk", "end"), ("HGET", keys.staged, "chunk"), ("GET", keys.done), read]
             )
             if staged is None:
                 break
             await self._finish(keys, _unstage(staged))
+        else:
+            raise BackendError(f"campaign {campaign}: other expanders begin its chunks faster than they can be finished")
         end = number_or_none(progress[1])
         found = [_rows_entry(campaign, entry.decode(), content) for entry, content in entries]
         ends = [item for item in found if isinstance(item, inbox.End)]

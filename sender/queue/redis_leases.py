@@ -22,7 +22,8 @@ class RedisLeases(RedisPart):
         fields, settled = await self._client.run([("HGETALL", record), ("GET", bits)])
         held = Record.read(fields_of(fields))
         if held.unreadable:
-            await self._client.run(self._park(partition, lease, held))
+            await self._client.run([self._letter(lease, pack, why) for _, pack, why in held.unreadable])
+            await self._client.run([self._park(partition, lease, held)])  # only now: what is settled is not looked at again
             (settled,) = await self._client.run([("GET", bits)])
         done = Bits(settled)
         left = [envelope for position, envelope in held.envelopes.items() if position not in done]
@@ -32,16 +33,15 @@ class RedisLeases(RedisPart):
         )
         return int(returned)
 
-    def _park(self, partition: Partition, lease: str, held: "Record") -> list[Command]:
-        """The commands that end what can't be read: its envelopes are UNKNOWN, each pack a dead letter."""
+    def _letter(self, lease: str, pack: bytes, why: str) -> Command:
+        return self._dead_letter(Refusal(entry=f"leases/{lease}", campaign="", why=why, payload=pack))
+
+    def _park(self, partition: Partition, lease: str, held: "Record") -> Command:
+        """The command that ends what can't be read: its envelopes are UNKNOWN."""
         keys = (partition.key("leases"), partition.key("due"), partition.key("events"))
         positions = [position for some, _, _ in held.unreadable for position in some]
         told = msgspec.msgpack.encode([(lease, {State.UNKNOWN: positions}, (), 0)])
-        entry = f"leases/{lease}"
-        letters = [
-            self._dead_letter(Refusal(entry=entry, campaign="", why=why, payload=pack)) for _, pack, why in held.unreadable
-        ]
-        return [*letters, self._script("settle", keys, partition.prefix, told, EVENT_ENTRIES)]
+        return self._script("settle", keys, partition.prefix, told, EVENT_ENTRIES)
 
 
 @dataclass(slots=True)

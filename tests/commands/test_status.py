@@ -1,6 +1,7 @@
 """`penstock status`: numbers that add up, for people and for scripts."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from click.testing import CliRunner
 from sender.model import State
 from sender.queue.base import CampaignStatus
 from workers.cli import main
-from workers.commands.status import as_document, by_receiver, overview
+from workers.commands.status import _summary, as_document, by_receiver, overview
 from workers.places import REDIS_URL
 
 STATUS = CampaignStatus(
@@ -108,3 +109,21 @@ def test_an_unknown_campaign_is_an_error_in_words(config: Path) -> None:
 def test_an_empty_queue_is_an_empty_list(config: Path) -> None:
     result = CliRunner().invoke(main, ["status", "--json", "--config", str(config)])
     assert (result.exit_code, json.loads(result.output)) == (0, [])
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("", "valkey.sock: can't be reached: No such file or directory; is `penstock run` running?"),
+        ("redis://127.0.0.1:1/0", "127.0.0.1:1: can't be reached: Connection refused"),
+    ],
+)
+def test_a_store_that_is_away_is_told_in_the_system_s_words(tmp_path: Path, url: str, why: str) -> None:
+    (tmp_path / "penstock.toml").write_text(f'[redis]\nurl = "{url}"\n[fleet]\nstate_dir = "state"\n')
+    result = CliRunner().invoke(main, ["status", "--config", str(tmp_path)])
+    assert result.exit_code == 75
+    assert result.output.splitlines()[-1].endswith(why)
+
+
+def test_what_is_in_doubt_is_told_with_the_command_that_shows_it() -> None:
+    assert _summary(replace(STATUS, parked=1_234)).endswith("\n1,234 in doubt: `penstock doubts list spring`")

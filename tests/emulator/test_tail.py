@@ -53,7 +53,9 @@ def test_names_that_fail_and_names_that_are_silent() -> None:
     assert ask("silent-5.example", "MX") is None
 
 
-@pytest.mark.parametrize("name", ["tail-.example", "tail-12345678.example", "x.tail-1.example", "tail-1.invalid", "entail-1.example"])
+@pytest.mark.parametrize(
+    "name", ["tail-.example", "tail-12345678.example", "x.tail-1.example", "tail-1.invalid", "entail-1.example"]
+)
 def test_other_names_do_not_exist(name: str) -> None:
     response = ask(name, "MX")
     assert response is not None

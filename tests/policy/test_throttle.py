@@ -128,3 +128,20 @@ def test_a_scale_shortens_pauses_and_the_way_back() -> None:
     lane.after(outcome(Action.ONE_CONNECTION, pause_s=3600), 2000)
     assert lane.next_connection_at(2000) == 2000.3
     assert lane.pace.share(2000) == 1.0
+
+
+def test_of_a_lane_that_sent_a_little_there_is_nothing_to_keep() -> None:
+    lane = Throttle.of(LIMITS, lambda: 0.0)
+    lane.pace.take_connection(0)
+    lane.pace.take_message(0)
+    lane.after(DELIVERED, 0)
+    assert lane.would_be_missed(0), "its next connection is due later"
+    assert not lane.would_be_missed(1)
+    assert throttle().would_be_missed(1), "its window has grown"
+    for action in (Action.PAUSE, Action.HALVE, Action.ONE_CONNECTION, Action.MESSAGES_PER_CONNECTION, Action.STOP_SOURCE):
+        learned = Throttle.of(LIMITS, lambda: 0.0)
+        learned.after(outcome(action, pause_s=60, limit=5), 1)
+        assert learned.would_be_missed(30), action
+    lost = Throttle.of(LIMITS, lambda: 0.0)
+    lost.after(Outcome(verdict=Verdict.DEFERRED, scope=Scope.SESSION), 0)
+    assert lost.would_be_missed(100_000)

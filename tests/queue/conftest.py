@@ -1,4 +1,4 @@
-"""Every backend behind one fixture: memory, and real servers that are started once a session."""
+"""Every backend behind one fixture: memory, and real servers that are started once a session (see `backends`)."""
 
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ import pytest
 from sender.queue import open_queue
 from sender.queue.base import Queue
 from sender.queue.client import Client
+from tests.queue.backends import ALL
 from tests.queue.feeding import conserved
 from tests.redis.background import held_open
 from tests.redis.stores import cluster_store
@@ -50,9 +51,7 @@ class Backend:
     admin_url: str
 
 
-@pytest.fixture(
-    params=["memory", *(pytest.param(name, marks=pytest.mark.integration) for name in ("valkey", "cluster", "redis-7.0"))],
-)
+@pytest.fixture(params=ALL)
 def backend(request: pytest.FixtureRequest) -> Backend:
     """Memory; the Valkey we bring; a Cluster; the oldest Redis we promise, over TLS, as the user of deploy/README.md."""
     if request.param == "memory":

@@ -7,6 +7,7 @@ import pytest
 from sender.model import LaneId, State
 from sender.queue.base import Lease, Queue
 from sender.queue.control import FOR_EVER, Hold
+from tests.queue.backends import on_one_server
 from tests.queue.feeding import (
     LANE,
     MANY,
@@ -112,6 +113,7 @@ async def test_an_unknown_campaign_can_be_told_anything(queue: Queue) -> None:
     assert await queue.lease([wish(5, lane=LANE)], QUEUED_AT) == []
 
 
+@on_one_server
 @pytest.mark.parametrize("seed", range(4))
 async def test_whatever_happens_in_whatever_order_each_envelope_ends_once(queue: Queue, seed: int) -> None:
     """Holds, rates, leases, returns and discards at random; then all is let go and drained."""

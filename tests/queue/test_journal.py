@@ -19,7 +19,6 @@ from trio.testing import MockClock
 
 from sender.model import Envelope, State
 from sender.queue import journal as module
-from sender.queue import journal_left
 from sender.queue.base import Again, Settlement
 from sender.queue.journal import Fsync, Journal
 from sender.queue.journal_left import JournalLeft, homes
@@ -282,9 +281,10 @@ def test_a_journal_that_goes_while_it_is_opened_is_gone(tmp_path: Path, monkeypa
         home.rmdir()
         return found
 
-    monkeypatch.setattr(journal_left.os, "open", open_and_lose)
-    with pytest.raises(FileNotFoundError):
-        JournalLeft(home)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", open_and_lose)
+        with pytest.raises(FileNotFoundError):
+            JournalLeft(home)
 
 
 def test_a_file_that_goes_while_its_journal_is_read_has_left_what_is_open_in_another(

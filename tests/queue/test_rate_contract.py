@@ -3,6 +3,7 @@
 from sender.model import LaneId, Route, State
 from sender.queue.base import Queue
 from sender.queue.control import Hold
+from tests.queue.backends import on_one_server
 from tests.queue.feeding import (
     MANY,
     OTHER,
@@ -48,6 +49,7 @@ async def test_tokens_come_with_time_and_never_above_the_burst(queue: Queue) -> 
     await queue.wake(QUEUED_AT, MANY)
 
 
+@on_one_server
 async def test_over_a_long_time_the_rate_is_met_and_never_exceeded(queue: Queue) -> None:
     await filled(queue, 700, campaign="spring", pack_size=50)
     await queue.limit_rate("spring", True)

@@ -16,7 +16,10 @@ from sender.queue.base import Again, HeldLease, Lease, Queue, Settlement
 from sender.queue.journal import Journal
 from sender.queue.suppressions import GLOBAL, Suppression
 from sender.recovery import Recovered, Recovery
+from tests.queue.backends import on_one_server
 from tests.queue.feeding import QUEUED_AT, conserved, filled, flat, wish
+
+pytestmark = on_one_server  # it asks of a store what the other contract tests ask of every one
 
 OWNER = "host/delivery-0-1"
 NOW = QUEUED_AT + 100.0

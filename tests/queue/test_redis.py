@@ -17,6 +17,7 @@ from sender.queue.redis import RedisQueue, open_redis
 from sender.queue.redis_upkeep import KEPT_S
 from tests.queue.feeding import (
     LANE,
+    MANY,
     OTHER,
     QUEUED_AT,
     ROUTE,
@@ -310,6 +311,30 @@ async def test_a_finished_campaign_is_forgotten_after_a_while_and_not_before(que
     assert (await queue.spec("spring"), await queue.spec("summer")) == (None, b'{"v":1}')
     (keys,) = await client.run([("KEYS", "*spring*")])
     assert keys == []
+
+
+async def test_a_pack_that_can_not_be_read_is_kept_as_a_letter_before_it_ends(
+    queue: RedisQueue, unreliable: Unreliable, client: Client
+) -> None:
+    await filled(queue, 5)
+    key = f"{queue._layout.of(ROUTE).prefix}packs:spring:{ROUTE}"
+    (packs,) = await client.run([("ZRANGE", key, 0, -1)])
+    await client.run([("ZREM", key, packs[0]), ("ZADD", key, QUEUED_AT, packs[0][:-3] + b"\0\0\0")])
+    unreliable.lose_only = "letter"
+    with pytest.raises(BackendError):
+        await leased(queue, 5)
+    assert await leased(queue, 5) == []
+    assert (await queue.depth(QUEUED_AT)).refused == 1
+
+
+async def test_one_script_makes_only_so_many_small_packs_ready_and_the_next_one_the_rest(queue: RedisQueue) -> None:
+    await filled(queue, 2500, pack_size=1)
+    while leases := await leased(queue, 1000):
+        places = [(lease, range(len(lease.envelopes))) for lease in leases]
+        later = [settlement(lease, again=[(place, 2000.0 + 20 * place) for place in some]) for lease, some in places]
+        await queue.settle(later, QUEUED_AT)
+    assert await queue.promote(1e6, MANY) == 2000
+    assert await queue.promote(1e6, MANY) == 500
 
 
 async def finished(queue: RedisQueue, *, until: float) -> None:

@@ -13,6 +13,7 @@ from sender.queue.base import Queue
 from sender.queue.client import Client
 from sender.queue.keys import SUPPRESSED, SUPPRESSION_EXPIRY, SUPPRESSION_LISTS, SUPPRESSION_NEWS
 from sender.queue.suppressions import GLOBAL, News, Suppression
+from tests.queue.backends import on_one_server
 from tests.queue.feeding import QUEUED_AT, all_delivered, filled, leased, settlement
 
 NOW = QUEUED_AT
@@ -174,6 +175,7 @@ async def test_news_of_a_store_without_any_begin_with_the_first(queue: Queue) ->
     assert not found.missed
 
 
+@on_one_server
 async def test_who_falls_behind_the_news_that_are_kept_is_told(queue: Queue) -> None:
     begun = await news(queue, "")
     for start in range(0, 101_000, 1_000):

@@ -13,7 +13,7 @@ local MAX_PACKS = 2000 -- of one call: bounds how long the script runs
 local ended, packs = 0, 0
 
 local function finish(route, size)
-  redis.call('HINCRBY', P .. 'count:' .. campaign, state .. ' ' .. string.match(route, '/(.*)$'), size)
+  count(P, campaign, state, route, size)
   ended = ended + size
 end
 

@@ -12,6 +12,7 @@
 local P, now, limit = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local MOVED = 1000 -- packs of earlier programs moved over in one call
 local AT_ONCE = 100 -- packs of one campaign before others are looked at again
+local MAX_PACKS = 2000 -- of one call, about: bounds how long the script runs
 
 local earlier = redis.call('ZRANGE', KEYS[2], 0, MOVED - 1, 'WITHSCORES')
 for place = 1, #earlier, 2 do
@@ -23,7 +24,7 @@ for place = 1, #earlier, 2 do
   redis.call('ZREM', KEYS[2], earlier[place])
 end
 
-local promoted, full = 0, false
+local promoted, packs, full = 0, 0, false
 
 local function promote(campaign)
   local later = P .. 'later:' .. campaign
@@ -35,6 +36,7 @@ local function promote(campaign)
       return
     end
     redis.call('ZREM', later, member)
+    packs = packs + 1
     if pack then
       redis.call('HINCRBY', P .. 'waiting', 'later', -size)
       put(P, route, campaign, pack)
@@ -43,7 +45,7 @@ local function promote(campaign)
   end
 end
 
-while promoted < limit and not full do
+while promoted < limit and packs < MAX_PACKS and not full do
   local campaign = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, 1)[1]
   if not campaign then
     break

@@ -17,12 +17,12 @@ for number, group in ipairs(cmsgpack.unpack(ARGV[3])) do
     whole = whole and redis.call('HEXISTS', KEYS[1], ordinal) == 1
   end
   if whole then
-    local unknown = 'unknown ' .. string.match(route, '/(.*)$')
     redis.call('HDEL', KEYS[1], unpack(ordinals))
     redis.call('HINCRBY', KEYS[3], 'parked', -#ordinals)
     redis.call('HINCRBY', KEYS[4], '=parked', -#ordinals)
-    if redis.call('HINCRBY', KEYS[4], unknown, -#ordinals) == 0 then
-      redis.call('HDEL', KEYS[4], unknown)
+    local left, name = count(P, campaign, 'unknown', route, -#ordinals)
+    if left == 0 then
+      redis.call('HDEL', KEYS[4], name)
     end
     put(P, route, campaign, ARGV[3 + number])
   else

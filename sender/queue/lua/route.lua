@@ -17,7 +17,8 @@
 --   P waiting                   hash  "ready <route>", "leased", "later", "parked" -> envelopes; "aside <route>" -> how many of the
 --                                     ready ones are set aside
 --   P count:<campaign>          hash  "=accepted", "=chunk", "=priority", "<state> <receiver>", "deferred <receiver>";
---                                     "=scheduled": it was held at its start
+--                                     "=scheduled": it was held at its start; receivers without a profile are "other"
+--                                     where there would be too many: see `count`
 --
 -- A campaign that has ready packs on a route is in its `where`, and there either in line (in turns and ages) or set aside.
 -- Stores of earlier programs also have P later, a zset of route NUL campaign NUL pack: promote.lua moves it over.
@@ -36,6 +37,20 @@ end
 local function pack_size(pack)
   local size = #pack >= 21 and struct.unpack('>I4', pack, 18)
   return size and size >= 1 and size <= 1000 and size or 1
+end
+
+-- Count envelopes of the campaign on the route: "delivered", "deferred" ... Receivers without a profile ("~example.net") have
+-- counters of their own while there are few: whoever looks at a campaign reads all of them.
+local COUNTERS = 500
+
+local function count(P, campaign, what, route, size)
+  local counts, receiver = P .. 'count:' .. campaign, string.match(route, '/(.*)$')
+  local name = what .. ' ' .. receiver
+  if string.sub(receiver, 1, 1) == '~' and redis.call('HEXISTS', counts, name) == 0
+    and (size < 0 or redis.call('HLEN', counts) >= COUNTERS) then
+    name = what .. ' other'
+  end
+  return redis.call('HINCRBY', counts, name, size), name
 end
 
 local function count_aside(P, route, size)

@@ -50,7 +50,7 @@ for number, settlement in ipairs(cmsgpack.unpack(ARGV[2])) do
   local held = redis.call('HMGET', record, 'route', 'campaign', 'size')
   if held[1] then
     local route, campaign, size = held[1], held[2], tonumber(held[3])
-    local receiver, counts, settled = string.match(route, '/(.*)$'), P .. 'count:' .. campaign, 0
+    local settled = 0
     for state, positions in pairs(final) do
       local new, doubts = 0, state == 'unknown' and settlement[5] or {}
       for _, position in ipairs(positions) do
@@ -62,7 +62,7 @@ for number, settlement in ipairs(cmsgpack.unpack(ARGV[2])) do
         end
       end
       if new > 0 then
-        redis.call('HINCRBY', counts, state .. ' ' .. receiver, new)
+        count(P, campaign, state, route, new)
       end
       settled = settled + new
     end
@@ -79,7 +79,7 @@ for number, settlement in ipairs(cmsgpack.unpack(ARGV[2])) do
           redis.call('ZADD', KEYS[2], 'LT', due, campaign)
           redis.call('HINCRBY', P .. 'waiting', 'later', #open)
           if tried > 0 then
-            redis.call('HINCRBY', counts, 'deferred ' .. receiver, tried)
+            count(P, campaign, 'deferred', route, tried)
           end
         else
           put(P, route, campaign, pack)

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from random import Random
 
 from tests.scenarios.faults.row import NOBODY, PARKED, Row, World
-from tests.scenarios.faults.scene import ON_ITS_WAY_S, RECIPIENTS, Doubt, Scene
+from tests.scenarios.faults.scene import RECIPIENTS, Doubt, Scene
 from tests.scenarios.stage import BOUND_S, eventually
 
 # Where a worker is held up while it dies: each point of the dialogue at a receiver of its own.
@@ -72,10 +72,23 @@ async def _after_the_reply(scene: Scene) -> Doubt:
         await scene.ask("heal")
         await scene.calm()  # what the worker holds has gone out, too
         await eventually("the worker has read the replies that were held", lambda: _all_read(scene, held))
-        scene.strikes()
-        scene.kill("delivery-0")
-        await scene.passing(ON_ITS_WAY_S)
-        return frozenset(scene.play.copies()) - _read(scene)
+        return await _killed_unheard(scene)
+
+
+async def _store_frozen_under_load(scene: Scene) -> Doubt:
+    """What the worker reads from now on stands in its journal alone."""
+    await scene.under_load()
+    async with scene.frozen(scene.store):
+        await scene.passing(0.5)
+        return await _killed_unheard(scene)
+
+
+async def _killed_unheard(scene: Scene) -> Doubt:
+    """Kill the worker while the store is frozen: only who was sent to and had not answered yet is in doubt."""
+    scene.strikes()
+    scene.kill("delivery-0")
+    await scene.calm()  # a receiver works off what it has been sent at its own pace
+    return frozenset(scene.play.copies()) - _read(scene)
 
 
 def _read(scene: Scene) -> Doubt:
@@ -213,6 +226,7 @@ ROWS = (
     ),
     Row(name="worker killed with everything leased and nothing sent", inject=_holding_leases, long=True),
     Row(name="worker killed between the replies and the store", inject=_after_the_reply),
+    Row(name="worker killed under load, the store frozen", inject=_store_frozen_under_load, long=True),
     Row(name="worker killed under load", inject=_killed("delivery-0", in_doubt=True), world=_TWO),
     Row(name="all workers killed", inject=_killed("delivery-0", "delivery-1", in_doubt=True), world=_TWO, long=True),
     *(Row(name=f"{child[:-2]} killed under load", inject=_killed(child), long=True) for child in _ALONE),

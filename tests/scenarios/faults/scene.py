@@ -22,7 +22,7 @@ UNDER_LOAD = 100  # delivered: from here on every part of the fleet is at work
 _CALM_S = 1.0
 _THINK_S = 0.2
 _REFILL_S = 0.02
-ON_ITS_WAY_S = 0.3  # what a process had sent when it died still reaches its receiver; a new one needs longer to start
+_ON_ITS_WAY_S = 0.3  # what a process had sent when it died still reaches its receiver; a new one needs longer to start
 
 
 class Scene:
@@ -107,7 +107,7 @@ class Scene:
 
     async def in_doubt(self) -> Doubt:
         """Who has the message while nobody has recorded it: the receiver knows more than we do."""
-        await self.passing(ON_ITS_WAY_S)
+        await self.passing(_ON_ITS_WAY_S)
         taken = frozenset(self.play.copies())  # before `told`: who is recorded meanwhile is no doubt
         return taken - await self.told()
 

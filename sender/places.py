@@ -1,0 +1,45 @@
+"""The sessions that a process may have at a time: who waits for a place is known, so that others can make room."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import trio
+
+
+class Places:
+    """So many and no more; first come, first served."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.waiting = 0  # for one of them
+        self._limiter = trio.CapacityLimiter(most)
+        self._yielding = trio.lowlevel.ParkingLot()
+
+    @asynccontextmanager
+    async def place(self) -> AsyncGenerator[None]:
+        """Wait for a place, and have it while the block runs."""
+        try:
+            self._limiter.acquire_nowait()
+        except trio.WouldBlock:
+            await self._wait()
+        try:
+            yield
+        finally:
+            self._limiter.release()
+
+    async def _wait(self) -> None:
+        self.waiting += 1
+        self._yielding.unpark()
+        try:
+            await self._limiter.acquire()
+        finally:
+            self.waiting -= 1
+
+    async def wanted(self) -> None:
+        """Wait until somebody needs a place: of those that wait here one is told for each."""
+        if not self.waiting:
+            await self._yielding.park()
+        await trio.lowlevel.checkpoint()
+
+    def __repr__(self) -> str:
+        return f"<Places {self._limiter.borrowed_tokens} of {self.most} taken, {self.waiting} wait>"
