@@ -4,7 +4,7 @@
 2. It asks which routes have work, and which of their lanes are its own (`shares`): lanes spread over processes without
    anybody deciding. The queue's claims make sure of it.
 3. It starts a lane on demand, nudges one that exists, drains one that now belongs to somebody else; where it has as many as
-   it may, those that have nothing to do make room.
+   it may, those that have nothing to do make room. A process that can't keep up with what it has begun begins no more.
 4. Fenced, it drops everything at once: what it held is others' by now. Then it joins anew, under another name.
 5. `drain` ends all of it in order: open transactions finish, the rest goes back, everything is settled, the owner resigns.
    Cancelled, it drops what is open, and still settles and resigns if the store answers within a moment.
@@ -30,6 +30,8 @@ from sender.shares import Shares
 
 LANES_MOST = 4_000  # of one process: each is a task with its own pace; what waits for one more waits for one to end
 _ROUTES_AT_ONCE = 2000
+_BEGUN_AT_ONCE = 200  # lanes in one look: each has some milliseconds' work before it sends anything
+_LATE_S = 0.1  # by which this loop runs late: then the process has no time for more than it does
 _THROTTLES_KEPT = 20_000  # lanes; a few hundred octets each
 _GOODBYE_S = 3.0  # for the last settlements, where the store is slow or away
 
@@ -60,6 +62,7 @@ class Engine:
         self._lanes: dict[LaneId, Lane] = {}
         self._throttles: OrderedDict[LaneId, Throttle] = OrderedDict()  # what lanes that have ended had learnt
         self._claimed: dict[LaneId, Route] = {}  # lanes that have ended; until it is given up none of them begins again
+        self._late = False  # the last pause took longer than it should
         self._draining = trio.Event()
         self.ended = trio.Event()  # `run` has come to its end
 
@@ -133,8 +136,9 @@ class Engine:
         life.cancel()
 
     async def _pause(self, seconds: float) -> None:
-        with trio.move_on_after(seconds):
+        with trio.move_on_after(seconds) as pause:
             await self._draining.wait()
+        self._late = trio.current_time() > pause.deadline + _LATE_S
 
     async def _look(self, nursery: trio.Nursery) -> None:
         """One round: routes, lanes. While the store is away, lanes go on with what they have."""
@@ -146,11 +150,11 @@ class Engine:
         if self._draining.is_set():
             return  # since `drain` was called while the store was asked: a lane begun now would be told by nobody
         self._share()
-        now, refused = self._services.lanes.clock(), 0
+        now, wanted = self._services.lanes.clock(), list[tuple[LaneId, Route, Source]]()
         for waiting in ready:
             for source in self._shares.called(waiting, now):
-                refused += not self._wanted(nursery, waiting.route, source)
-        self._make_room(refused)
+                self._serve(waiting.route, source, wanted)
+        self._begin(nursery, wanted)
 
     def _share(self) -> None:
         """Where members came or went, lanes go to others."""
@@ -159,27 +163,29 @@ class Engine:
                 if not self._shares.is_mine(lane.id, lane.source):
                     lane.drain()
 
-    def _wanted(self, nursery: trio.Nursery, route: Route, source: Source) -> bool:
-        """This lane's route has work. False where the lane is ours, and there is no room for it."""
+    def _serve(self, route: Route, source: Source, wanted: list[tuple[LaneId, Route, Source]]) -> None:
+        """This lane's route has work: tell the lane, or note that one is wanted."""
         lane_id = LaneId(source=source.name, receiver=route.receiver)
         lane = self._lanes.get(lane_id)
         if lane is not None:
             lane.nudge()
-            return True
-        if source.name not in self._sources or lane_id in self._claimed or not self._shares.is_mine(lane_id, source):
-            return True
-        if len(self._lanes) >= self._lanes_most:
-            return False
-        profile = self._services.lanes.profiles.profile(route.receiver)
-        lane = Lane(route, source, profile, self._services.lanes, self._throttles.pop(lane_id, None))
-        self._lanes[lane_id] = lane
-        nursery.start_soon(self._run_lane, lane)
-        return True
+        elif source.name in self._sources and lane_id not in self._claimed and self._shares.is_mine(lane_id, source):
+            wanted.append((lane_id, route, source))
+
+    def _begin(self, nursery: trio.Nursery, wanted: Sequence[tuple[LaneId, Route, Source]]) -> None:
+        """Begin as many of these lanes as there is time and room for."""
+        room = self._lanes_most - len(self._lanes)
+        for lane_id, route, source in wanted[: min(room, 0 if self._late else _BEGUN_AT_ONCE)]:
+            profile = self._services.lanes.profiles.profile(route.receiver)
+            lane = Lane(route, source, profile, self._services.lanes, self._throttles.pop(lane_id, None))
+            self._lanes[lane_id] = lane
+            nursery.start_soon(self._run_lane, lane)
+        self._make_room(len(wanted) - room)
 
     def _make_room(self, wanted: int) -> None:
         """Let so many lanes end that have nothing to do, those first that began first."""
         workless = (lane for lane in self._lanes.values() if lane.workless)
-        for lane in islice(workless, wanted):
+        for lane in islice(workless, max(0, wanted)):
             lane.drain()
 
     async def _run_lane(self, lane: Lane) -> None:

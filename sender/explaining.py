@@ -4,17 +4,31 @@ Where it is decides what is asked: final, so nothing waits; leased, so its lane 
 so the lanes of its route do; in the inbox, so the expander does. What binds its campaign is asked of all that are not final.
 """
 
+import re
 from collections.abc import Iterator
 from typing import assert_never
 
 from sender.events import Event
-from sender.explaining_campaigns import OVER, campaign_reasons, expansion, unknown_campaign
+from sender.explaining_campaigns import OVER, campaign_reasons, ended_with_it, expansion, unknown_campaign
 from sender.explaining_lanes import closed_reasons, lane_reason, route_reasons, work_words
-from sender.explanation import FOR_EVER, Explanation, Limit, Note, Reason, bound, counted, printable, retry_reason
+from sender.explanation import (
+    FOR_EVER,
+    Explanation,
+    Limit,
+    Note,
+    Reason,
+    bound,
+    counted,
+    out_of_line,
+    printable,
+    retry_reason,
+)
 from sender.facts import EnvelopeFacts
 from sender.model import State
 from sender.queue.base import BATCH_ROWS
 from sender.queue.finding import Whereabouts
+
+_NOT_FOUND = "not found"
 
 
 def explain_envelope(facts: EnvelopeFacts) -> Explanation:
@@ -34,7 +48,9 @@ def explain_envelope(facts: EnvelopeFacts) -> Explanation:
             state, reasons = "ready", tuple(_ready(facts))
         case _ as never:
             assert_never(never)
-    return Explanation(subject=_subject(facts), state=state, reasons=bound(reasons), notes=tuple(_notes(facts)))
+    return Explanation(
+        subject=_subject(facts), state=state, reasons=bound(reasons), notes=tuple(_notes(facts)), known=state != _NOT_FOUND
+    )
 
 
 def _subject(facts: EnvelopeFacts) -> str:
@@ -46,8 +62,10 @@ def _final(facts: EnvelopeFacts) -> tuple[str, tuple[Reason, ...]]:
     if state is not State.UNKNOWN:
         return str(state), ()
     text = "its end of data was sent and no reply came: the receiver may have it"
-    parked = facts.campaign.status is not None and facts.campaign.status.parked > 0
-    origin = f"penstock doubts resend {_subject(facts)}" if parked else "retry.in_doubt_tries (penstock.toml)"
+    if facts.parked is False:
+        text, origin = f"{text}; it is not kept for an operator (any more)", "penstock doubts drop, or more than are kept"
+        return f"{state}: in doubt", (Reason(limit=Limit.DOUBT, text=text, origin=origin),)
+    origin = f"penstock doubts resend {_subject(facts)}"
     return f"{state}: in doubt", (Reason(limit=Limit.DOUBT, text=text, origin=origin, until=FOR_EVER),)
 
 
@@ -55,15 +73,18 @@ def _nowhere(facts: EnvelopeFacts) -> tuple[str, tuple[Reason, ...]]:
     """Nobody has it: no such recipient, or one that ended together with all others, without a note about each."""
     campaign = facts.campaign
     if campaign.status is None:
-        return "announced" if campaign.announced else "not found", (unknown_campaign(campaign),)
+        return "announced" if campaign.announced else _NOT_FOUND, (unknown_campaign(campaign),)
+    read = facts.ordinal < campaign.status.accepted
     over = [reason for reason in campaign_reasons(campaign, None, facts.fleet.now) if reason.limit in OVER]
+    if not over and read:
+        over = list(ended_with_it(campaign, campaign.status))
     if over:
         state = State.CANCELLED if over[0].limit is Limit.CANCELLED else State.EXPIRED
-        return f"{state}, if there was such a recipient", tuple(over)
+        return str(state) if read else f"{state}, if there was such a recipient", tuple(over)
     rest = "" if campaign.status.complete else f"; {campaign.status.waiting_batches:,} batches wait in the inbox"
     text = f"the queue knows no recipient {facts.ordinal:,} of this campaign: {campaign.status.accepted:,} were read{rest}"
     origin = f"ordinals are batch * {BATCH_ROWS} + line, both from 0"
-    return "not found", (Reason(limit=Limit.NOTHING, text=text, origin=origin),)
+    return _NOT_FOUND, (Reason(limit=Limit.NOTHING, text=text, origin=origin),)
 
 
 def _inbox(facts: EnvelopeFacts) -> Iterator[Reason]:
@@ -115,8 +136,7 @@ def _ready(facts: EnvelopeFacts) -> Iterator[Reason]:
     found, fleet = facts.found, facts.fleet
     held = list(campaign_reasons(facts.campaign, found, fleet.now))
     if not held and (found.aside or (found.hold is not None and found.hold.start <= fleet.now < found.hold.end)):
-        text = "it was held back, and nothing holds it any more: a scheduler puts it back in line within a second"
-        held = [Reason(limit=Limit.SCHEDULER, text=text, origin="penstock run scheduler")]
+        held = [out_of_line("it was")]
     yield from held
     if found.route is None:
         yield Reason(limit=Limit.TURN, text="it is deep in a long list")
@@ -143,8 +163,17 @@ def _notes(facts: EnvelopeFacts) -> Iterator[Note]:
 
 def _last(last: Event) -> str:
     """The newest event in words: what it came to, where, and what was said."""
-    words = " ".join(part for part in (str(last.code or ""), last.enhanced, last.reply) if part) or last.why
-    way = "".join((f" from {last.source}" if last.source else "", f" at {last.mx}" if last.mx else ""))
+    place, why = _placed(last)
+    words = " ".join(part for part in (str(last.code or ""), last.enhanced, last.reply) if part) or why
+    way = "".join((f" from {last.source}" if last.source else "", f" at {place}" if place else ""))
     step = f", {last.step}" if last.step and last.type != State.DELIVERED else ""
     rule = f" [rule {last.rule}]" if last.rule and last.type != State.DELIVERED else ""
     return f"{last.type}{way}{step}" + (f": {words}" if words else "") + rule
+
+
+def _placed(last: Event) -> tuple[str, str]:
+    """Host and reason: what happened to a connection begins with its host, address and step, which are said once."""
+    match = re.match(re.escape(last.mx) + r"(\[[^]]*\])? ", last.why) if last.mx else None
+    if match is None:
+        return last.mx, last.why
+    return match[0].rstrip(), last.why[match.end() :].removeprefix(f"{last.step}: ")

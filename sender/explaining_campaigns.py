@@ -6,11 +6,24 @@ from typing import assert_never
 
 from sender.condition import Condition, Phase, condition, schedule_of
 from sender.explaining_lanes import route_reasons
-from sender.explanation import FOR_EVER, Explanation, Limit, Note, Reason, bound, counted, printable, retry_reason
+from sender.explanation import (
+    FOR_EVER,
+    Explanation,
+    Limit,
+    Note,
+    Reason,
+    bound,
+    counted,
+    out_of_line,
+    overdue,
+    printable,
+    retry_reason,
+)
 from sender.facts import CampaignFacts, FleetFacts
+from sender.model import State
 from sender.policy.schedule import Schedule
 from sender.queue.base import CampaignStatus
-from sender.queue.finding import Found
+from sender.queue.finding import Found, Waits
 from sender.schema import rate_text
 
 OVER = (Limit.CANCELLED, Limit.DEADLINE)
@@ -20,7 +33,7 @@ def explain_campaign(facts: CampaignFacts, fleet: FleetFacts) -> Explanation:
     """What a campaign as a whole waits for; each of its routes is a note."""
     if facts.status is None:
         state = "announced" if facts.announced else "unknown"
-        return Explanation(subject=facts.campaign, state=state, reasons=(unknown_campaign(facts),))
+        return Explanation(subject=facts.campaign, state=state, reasons=(unknown_campaign(facts),), known=facts.announced)
     phase = _condition(facts, facts.status, fleet.now).phase
     reasons = [*campaign_reasons(facts, None, fleet.now)]
     held = bool(reasons)
@@ -30,6 +43,7 @@ def explain_campaign(facts: CampaignFacts, fleet: FleetFacts) -> Explanation:
     if not reasons and facts.status.waiting_batches:
         text = f"{counted(facts.status.waiting_batches, 'batch')} of recipients wait in the inbox for an expander"
         reasons.append(Reason(limit=Limit.EXPANSION, text=text, origin="penstock run expander"))
+    held = held or _all_aside(facts.waits)
     notes = (Note(name="recipients", text=_counts(facts, facts.status)), *_routes(facts, fleet, held=held))
     return Explanation(subject=facts.campaign, state=str(phase), reasons=bound(reasons), notes=notes)
 
@@ -53,9 +67,7 @@ def campaign_reasons(facts: CampaignFacts, found: Found | None, now: float) -> I
             origin = f"start of campaign {campaign}"
             yield Reason(limit=Limit.START, text="the campaign has not begun", origin=origin, until=until)
         case Phase.WINDOW:
-            never = "" if until < FOR_EVER else ", and no window comes before its deadline"
-            text, origin = f"the campaign is outside its windows{never}", f"windows of campaign {campaign}"
-            yield Reason(limit=Limit.WINDOW, text=text, origin=origin, until=until)
+            yield _window(facts, doing.until)
         case Phase.RUNNING | Phase.COMPLETE:
             yield from _rate(facts, found, now)
         case _ as never_comes:
@@ -83,6 +95,31 @@ def _condition(facts: CampaignFacts, status: CampaignStatus, now: float) -> Cond
     return condition(facts.control, schedule, status, now)
 
 
+def _window(facts: CampaignFacts, opens: float | None) -> Reason:
+    text, origin = "the campaign is outside its windows", f"windows of campaign {facts.campaign}"
+    if opens is not None:
+        return Reason(limit=Limit.WINDOW, text=text, origin=origin, until=opens)
+    deadline = facts.spec.deadline.timestamp() if facts.spec is not None and facts.spec.deadline else None
+    text += ", and no window comes before its deadline"
+    return Reason(limit=Limit.WINDOW, text=text, origin=origin, expires=deadline)
+
+
+def ended_with_it(facts: CampaignFacts, status: CampaignStatus) -> Iterator[Reason]:
+    """How the rest of a campaign ended of which nothing is left; nothing where all of it was sent."""
+    if not status.complete or status.queued:
+        return
+    totals = {state: sum(count for (_, own), count in status.final.items() if own is state) for state in State}
+    ends = (
+        (State.CANCELLED, Limit.CANCELLED, "penstock cancel"),
+        (State.EXPIRED, Limit.DEADLINE, f"deadline of campaign {facts.campaign}"),
+    )
+    for state, limit, origin in ends:
+        if totals[state]:
+            text = f"it ended with its campaign as {state}, as did {totals[state]:,} of {status.accepted:,}"
+            yield Reason(limit=limit, text=text, origin=origin)
+            return
+
+
 def _said(doing: Condition) -> str:
     return printable("".join((f" by {doing.by}" if doing.by else "", f": {doing.why}" if doing.why else "")))
 
@@ -105,13 +142,21 @@ def _waiting(facts: CampaignFacts, status: CampaignStatus, fleet: FleetFacts) ->
     waits = facts.waits
     if waits is None or not status.queued:
         return
-    if waits.routes:
+    if waits.aside:
+        yield out_of_line("it was" if _all_aside(waits) else f"on {counted(waits.aside, 'route')} it was")
+    if waits.due is not None and (overdue(waits.due, fleet.now) or not waits.routes):
+        some = "some of it" if waits.routes else "all that is left"
+        yield retry_reason(waits.due, fleet.now, f"{some} waits for its next attempt", "retry.curve (penstock.toml)")
+    if waits.routes and not _all_aside(waits):
         route = next(iter(waits.routes))
         where = f"{route}, its largest route: " if len(waits.routes) + waits.more > 1 else ""
         for reason in route_reasons(fleet, route):
             yield replace(reason, text=f"{where}{reason.text}")
-    elif waits.due is not None:
-        yield retry_reason(waits.due, fleet.now, "all that is left waits for its next attempt", "retry.curve (penstock.toml)")
+
+
+def _all_aside(waits: Waits | None) -> bool:
+    """It waits on routes, and is out of line on each."""
+    return waits is not None and bool(waits.routes) and waits.aside >= len(waits.routes) + waits.more
 
 
 def _counts(facts: CampaignFacts, status: CampaignStatus) -> str:

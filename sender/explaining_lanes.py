@@ -1,16 +1,19 @@
 """What binds a route: its sources, the processes that have their addresses, and what each of its lanes says."""
 
+import difflib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from sender.explanation import FOR_EVER, Explanation, Limit, Note, Reason, counted, joined, printable
 from sender.facts import FleetFacts
 from sender.model import LaneId, Route, Source
+from sender.policy.receivers import DEFAULT
 from sender.queue.finding import LaneReport, RouteWork
 
 # A lane in one of these sends nothing; the others of its route take the work.
 _CLOSED = ("fenced", "journal", "pause", "draining", "stop")
 _FREEST = ("nothing to send", "receiver", "process", "connection pace", "window", "pace", *_CLOSED)
+_STATES = {"pause": "paused", "nothing to send": "idle"}
 _WORDS = {
     "pause": "is paused",
     "stop": "has nothing it may send: its receiver has stopped a domain or a campaign",
@@ -68,7 +71,10 @@ def explain_lane(fleet: FleetFacts, lane: LaneId, work: RouteWork) -> Explanatio
         names = joined([source.name for source in fleet.sources]) or "none"
         text = f"no source is called {lane.source!r}; there are: {names}"
         reason = Reason(limit=Limit.NO_SOURCE, text=text, origin="sources.toml")
-        return Explanation(subject=str(lane), state="unknown", reasons=(reason,))
+        return Explanation(subject=str(lane), state="unknown", reasons=(reason,), known=False)
+    if not work.ready and (text := _unknown_receiver(fleet, lane.receiver)):
+        reason = Reason(limit=Limit.NOTHING, text=text, origin="receivers/*.toml")
+        return Explanation(subject=str(lane), state="unknown", reasons=(reason,), known=False)
     route = Route(pool=source.pool, receiver=lane.receiver)
     where = Note(name="route", text=f"{route}, {work_words(work)}")
     report = fleet.lanes.get(lane)
@@ -79,8 +85,21 @@ def explain_lane(fleet: FleetFacts, lane: LaneId, work: RouteWork) -> Explanatio
     of = f" of {report.connections}" if report.connections else ""
     used = f"{report.sessions}{of} connections, {counted(report.holding, 'envelope')} held{rate}"
     notes = (where, Note(name="now", text=used), Note(name="process", text=report.owner))
-    state = "paused" if report.limit == "pause" else "waiting" if report.limit in _CLOSED else "running"
-    return Explanation(subject=str(lane), state=state, reasons=(lane_reason(fleet, report),), notes=notes)
+    state = _STATES.get(report.limit, "waiting" if report.limit in _CLOSED else "running")
+    reason = lane_reason(fleet, report)
+    if state == "idle":
+        reason = replace(reason, limit=Limit.NOTHING)
+    return Explanation(subject=str(lane), state=state, reasons=(reason,), notes=notes)
+
+
+def _unknown_receiver(fleet: FleetFacts, receiver: str) -> str:
+    """What to say of a receiver that nothing is known of; "" where there is one, or may be: a ~ stands for any host."""
+    known = {*fleet.files, *(lane.receiver for lane in fleet.lanes)} - {DEFAULT}
+    if receiver in known or receiver.startswith("~"):
+        return ""
+    near = difflib.get_close_matches(receiver, sorted(known), 3)
+    which = f"did you mean {' or '.join(near)}?" if near else f"there are: {joined(sorted(known))}"
+    return f"no receiver is called {receiver!r}: no profile has that name, and nothing is sent there; {which}"
 
 
 def work_words(work: RouteWork) -> str:

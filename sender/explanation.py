@@ -38,11 +38,14 @@ class Reason:
     text: str  # for an operator
     origin: str = ""  # the rule, setting, file, command or person it comes from
     until: float | None = None  # Unix seconds, FOR_EVER where only somebody's word ends it; None: not known
+    expires: float | None = None  # Unix seconds: the deadline, where that comes before this ends
     detail: str = ""
 
     @property
     def last(self) -> float:
         """When it ends, for the order: what is not known may end at any moment."""
+        if self.expires is not None:
+            return FOR_EVER
         return self.until if self.until is not None else 0.0
 
 
@@ -63,10 +66,18 @@ class Explanation:
     state: str  # in a word or two
     reasons: tuple[Reason, ...] = ()  # the binding one first
     notes: tuple[Note, ...] = ()
+    known: bool = True  # False: there is nothing of that name
+
+    @property
+    def expires(self) -> float | None:
+        """When it ends as expired, Unix seconds, where it can't go before."""
+        return min((reason.expires for reason in self.reasons if reason.expires is not None), default=None)
 
     @property
     def next(self) -> float | None:
         """When it can go at the earliest, Unix seconds; FOR_EVER where somebody has to act first, None where nobody knows."""
+        if self.expires is not None:
+            return None
         untils = [reason.until for reason in self.reasons if reason.until is not None]
         return max(untils, default=None)
 
@@ -109,9 +120,20 @@ def printable(text: str) -> str:
 _LATE_S = 3.0  # a scheduler looks several times a second: what has been due for longer has none
 
 
+def overdue(due: float, now: float) -> bool:
+    """It should have been made ready, and was not."""
+    return due < now - _LATE_S
+
+
+def out_of_line(what: str) -> Reason:
+    """A hold has gone, and what it kept back was not put in line again."""
+    text = f"{what} held back, and nothing holds it any more: a scheduler puts it back in line within a second"
+    return Reason(limit=Limit.SCHEDULER, text=f"{text}; is one running?", origin="penstock run scheduler")
+
+
 def retry_reason(due: float, now: float, text: str, origin: str = "") -> Reason:
     """Something waits for its next attempt, or for a scheduler that makes it ready."""
-    if due < now - _LATE_S:
+    if overdue(due, now):
         late = f"{text}; the next one has been due for {span(now - due)}: is a scheduler running?"
         return Reason(limit=Limit.SCHEDULER, text=late, origin="penstock run scheduler")
     return Reason(limit=Limit.RETRY, text=text, origin=origin, until=due)

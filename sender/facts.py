@@ -8,7 +8,7 @@ import msgspec
 from sender.content.spec import CampaignSpec, parse
 from sender.errors import ConfigErrors
 from sender.events import Event
-from sender.model import LaneId, Source
+from sender.model import LaneId, Source, State
 from sender.policy.receivers import DEFAULT
 from sender.queue.base import CampaignStatus, Queue
 from sender.queue.control import Control
@@ -18,6 +18,7 @@ from sender.settings import Settings
 _FRESH_S = 10.0  # a lane that said nothing for so long does not run any more
 _ROUTES_SHOWN = 10
 _ANNOUNCED = 1000
+_DOUBTS_AT_ONCE, _DOUBTS_PAGES = 1000, 100  # what is parked of a campaign, looked through for one envelope
 
 _events = msgspec.json.Decoder(Event)
 
@@ -71,6 +72,7 @@ class EnvelopeFacts:
     found: Found
     work: RouteWork | None  # on its route, of all campaigns
     last: Event | None  # the newest event about it, if it is among the newest
+    parked: bool | None = None  # UNKNOWN: an operator may still send it again; None: too many are parked to look through
 
 
 async def fleet_facts(queue: Queue, settings: Settings) -> FleetFacts:
@@ -102,6 +104,7 @@ async def campaign_facts(queue: Queue, settings: Settings, campaign: str, *, wit
 
 async def envelope_facts(queue: Queue, settings: Settings, campaign: str, ordinal: int) -> EnvelopeFacts:
     found = await queue.find(campaign, ordinal)
+    doubted = found.state is State.UNKNOWN
     return EnvelopeFacts(
         ordinal=ordinal,
         campaign=await campaign_facts(queue, settings, campaign),
@@ -109,7 +112,19 @@ async def envelope_facts(queue: Queue, settings: Settings, campaign: str, ordina
         found=found,
         work=(await queue.work_on([found.route]))[found.route] if found.route is not None else None,
         last=await _last(queue, campaign, ordinal, found),
+        parked=await _parked(queue, campaign, ordinal) if doubted else False,
     )
+
+
+async def _parked(queue: Queue, campaign: str, ordinal: int) -> bool | None:
+    cursor = ""
+    for _ in range(_DOUBTS_PAGES):
+        cursor, doubts = await queue.doubts(campaign, cursor, _DOUBTS_AT_ONCE)
+        if any(doubt.envelope.ordinal == ordinal for doubt in doubts):
+            return True
+        if not cursor:
+            return False
+    return None
 
 
 async def _last(queue: Queue, campaign: str, ordinal: int, found: Found) -> Event | None:

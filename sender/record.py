@@ -107,7 +107,7 @@ class Recorder:
 
     def _end(self, attempt: Attempt, state: State, reply: Reply | None) -> None:
         held, event = attempt.held, _event(attempt, str(state))
-        why, refused = f"{attempt.mx}: {reply or attempt.why}" if state is State.UNKNOWN else "", None
+        why, refused = _why(attempt) if state is State.UNKNOWN else "", None
         if self._digests is not None and nobody_there(attempt.outcome, reply):
             refused = _nobody(self._digests, held.envelope, attempt.at)
         self._journal.ended((held.lease.id, held.position), state, event, at=attempt.at, why=why, refused=refused)
@@ -115,10 +115,10 @@ class Recorder:
         if refused is not None:
             self._settler.suppress(held.lease, refused)
         if why:
-            self._park(held, attempt.at, why)
+            self._park(held, _tried(held.envelope, attempt.outcome), attempt.at, why)
 
-    def _park(self, held: Held, at: float, why: str) -> None:
-        self._settler.park(held.lease, Parked(position=held.position, envelope=held.envelope, at=at, why=why))
+    def _park(self, held: Held, envelope: Envelope, at: float, why: str) -> None:
+        self._settler.park(held.lease, Parked(position=held.position, envelope=envelope, at=at, why=why))
 
     def _put_back(self, attempt: Attempt, later: Later) -> None:
         held, tried = attempt.held, attempt.outcome.verdict is not Verdict.UNSENT
@@ -158,7 +158,7 @@ class Recorder:
         self.not_tried(held)
         self._settler.final(held.lease, held.position, state, event.encode())
         if state is State.UNKNOWN:  # an earlier attempt ended in doubt
-            self._park(held, event.at, why)
+            self._park(held, envelope, event.at, why)
 
     def not_tried(self, held: Held) -> None:
         """Its end of data was about to go out, and did not: another session may still send it."""
@@ -176,6 +176,18 @@ class Recorder:
 def _again(held: Held, later: Later, *, tried: bool) -> Again:
     envelope = replace(held.envelope, attempts=later.attempts, doubts=later.doubts, tried_at=later.tried_at)
     return Again(position=held.position, envelope=envelope, due=later.due, tried=tried)
+
+
+def _tried(envelope: Envelope, outcome: Outcome) -> Envelope:
+    """The envelope with this attempt in its counts."""
+    tried = outcome.verdict is not Verdict.UNSENT
+    return replace(envelope, attempts=envelope.attempts + tried, doubts=envelope.doubts + outcome.in_doubt)
+
+
+def _why(attempt: Attempt) -> str:
+    """Host and what happened; the words about a lost connection begin with the host."""
+    what = str(attempt.reply or attempt.why)
+    return what if attempt.mx and what.startswith((f"{attempt.mx}[", f"{attempt.mx} ")) else f"{attempt.mx}: {what}"
 
 
 def _nobody(digests: Digests, envelope: Envelope, now: float) -> Suppression:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
 import trio
 
 from sender.campaigns import Campaign
@@ -34,6 +35,8 @@ from sender.settling import Sheet
 
 _LEASES_AT_ONCE = 200
 _WHY = "the process that sent it ended before the answer was known"
+
+_events = msgspec.json.Decoder(Event)
 
 
 class KnowsCampaigns(Protocol):
@@ -190,7 +193,8 @@ class Recovery:
         sheet.events.append(doubt.event(campaign))
         if isinstance(fate, Final):
             sheet.final.append((position, fate.state))
-            sheet.parked.append(Parked(position=position, envelope=envelope, at=now, why=_WHY))
+            doubted = replace(envelope, attempts=envelope.attempts + 1, doubts=envelope.doubts + 1)
+            sheet.parked.append(Parked(position=position, envelope=doubted, at=now, why=_WHY))
         else:
             counts = replace(envelope, attempts=fate.attempts, doubts=fate.doubts, tried_at=fate.tried_at)
             sheet.again.append(Again(position=position, envelope=counts, due=fate.due))
@@ -218,9 +222,20 @@ def _retell(sheet: Sheet, position: int, outcome: Outcome) -> None:
         case Ended():
             sheet.final.append((position, outcome.state))
             if outcome.why:
-                sheet.parked.append(Parked(position=position, envelope=envelope, at=outcome.at, why=outcome.why))
+                tried = _tried(envelope, outcome.event)
+                sheet.parked.append(Parked(position=position, envelope=tried, at=outcome.at, why=outcome.why))
             if outcome.refused is not None:
                 sheet.refused.append(outcome.refused)
         case Back():
             counts = replace(envelope, attempts=outcome.attempts, doubts=outcome.doubts, tried_at=outcome.tried_at)
             sheet.again.append(Again(position=position, envelope=counts, due=outcome.due))
+
+
+def _tried(envelope: Envelope, line: bytes) -> Envelope:
+    """The envelope with its last attempt in its counts, as the event about that tells."""
+    try:
+        event = _events.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError):  # of another version
+        return envelope
+    doubts = envelope.doubts + (event.rule == IN_DOUBT.rule)
+    return replace(envelope, attempts=max(envelope.attempts, event.attempt), doubts=doubts)

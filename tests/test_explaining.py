@@ -170,11 +170,42 @@ async def test_in_doubt(settings: Settings) -> None:
     assert "1 in doubt: penstock doubts list spring" in noted(await campaign(queue, settings))["recipients"]
 
 
+async def test_in_doubt_and_dropped_by_an_operator_while_others_are_still_parked(settings: Settings) -> None:
+    queue = await store(report())
+    await queue.settle([parking(await leased(queue), [2, 3])], NOW)
+    await queue.drop_doubts(["spring:2"])
+    dropped, kept = await message(queue, settings, 2), await message(queue, settings, 3)
+    assert (dropped.state, dropped.next, dropped.reasons[0].limit) == ("unknown: in doubt", None, Limit.DOUBT)
+    assert "resend" not in dropped.reasons[0].origin
+    assert (kept.next, kept.reasons[0].origin) == (FOR_EVER, "penstock doubts resend spring:3")
+
+
+async def test_what_happened_to_a_connection_is_said_with_one_host_and_one_step(settings: Settings) -> None:
+    queue = await store(report(limit="nothing to send"))
+    event = Event(
+        id="spring:4:1:deferred",
+        type="deferred",
+        at=NOW - 60,
+        campaign="spring",
+        ordinal=4,
+        to="r4@orange.fr",
+        attempt=1,
+        source="s1",
+        mx="smtp-in.orange.fr",
+        step="DOT",
+        why="smtp-in.orange.fr[127.77.5.1] DOT: connection closed",
+    )
+    await settled(queue, 4, None, NOW + 240, event)
+    words = noted(await message(queue, settings, 4))["attempt 1"]
+    assert words == "deferred from s1 at smtp-in.orange.fr[127.77.5.1], DOT: connection closed"
+
+
 async def test_nobody_of_that_number(settings: Settings) -> None:
     queue = await store(report())
     found = await message(queue, settings, 5_000)
     assert (found.state, found.reasons[0].limit) == ("not found", Limit.NOTHING)
     assert "no recipient 5,000 of this campaign: 1,000 were read" in found.reasons[0].text
+    assert not found.known
 
 
 async def test_a_campaign_that_nobody_knows_and_one_that_nobody_has_checked(settings: Settings) -> None:
@@ -195,6 +226,53 @@ async def test_cancelled(settings: Settings) -> None:
         assert found.reasons[0].limit is Limit.CANCELLED
         assert found.reasons[0].text == "the campaign was cancelled by ann@alpha: wrong link"
         assert found.next is None
+    assert (await message(queue, settings, 3)).state == "cancelled"
+    assert (await message(queue, settings, 5_000)).state == "cancelled, if there was such a recipient"
+
+
+async def test_ended_by_a_deadline_whose_campaign_is_over_and_its_content_gone(settings: Settings) -> None:
+    deadline = NOW - 60
+    queue = await store(report(), spec={**SPEC, "deadline": datetime.fromtimestamp(deadline, UTC).isoformat()})
+    controller = Controller(queue)
+    for _ in range(3):
+        await controller.run_once(NOW)
+    await queue.finish_rows("spring")
+    await queue.reclaim(NOW)
+    assert await queue.spec("spring") is None
+    found = await message(queue, settings, 299)
+    assert (found.state, found.reasons[0].limit, found.known) == ("expired", Limit.DEADLINE, True)
+    assert found.reasons[0].text == "it ended with its campaign as expired, as did 1,000 of 1,000"
+    assert (await message(queue, settings, 5_000)).state == "not found"
+
+
+async def test_no_window_before_the_deadline(settings: Settings) -> None:
+    opens = datetime.fromtimestamp(NOW + 5 * 3_600, UTC).replace(minute=0, second=0)
+    window, deadline = {"from": f"{opens:%H:%M}", "to": f"{opens.replace(minute=59):%H:%M}"}, NOW + 3_600
+    spec = {**SPEC, "windows": [window], "deadline": datetime.fromtimestamp(deadline, UTC).isoformat()}
+    queue = await store(report(), spec=spec)
+    await Controller(queue).run_once(NOW)
+    for found in (await message(queue, settings, 4), await campaign(queue, settings)):
+        assert (found.reasons[0].limit, found.next, found.expires) == (Limit.WINDOW, None, deadline)
+
+
+async def test_a_campaign_that_was_resumed_while_no_scheduler_runs(settings: Settings) -> None:
+    queue = await store(report(limit="nothing to send"))
+    await said(queue, paused=True)
+    await queue.lease([LeaseRequest(lane=LANE, route=ROUTE, owner=OWNER, envelopes=10)], NOW)
+    await queue.set_control(Control(campaign="spring"))
+    for found in (await campaign(queue, settings), await message(queue, settings, 3)):
+        (reason,) = found.reasons
+        assert (reason.limit, found.next) == (Limit.SCHEDULER, None)
+        assert reason.text.endswith("is one running?")
+    assert noted(await campaign(queue, settings))["main/google"] == "1,000 ready"
+
+
+async def test_a_campaign_whose_retry_is_overdue_while_the_rest_is_sent(settings: Settings) -> None:
+    queue = await store(report())
+    await settled(queue, 4, None, NOW - 240)
+    reasons = (await campaign(queue, settings)).reasons
+    assert {reason.limit for reason in reasons} == {Limit.LANE, Limit.SCHEDULER}
+    assert any("some of it waits for its next attempt; the next one has been due for 4 min" in one.text for one in reasons)
 
 
 async def test_a_hold_that_nothing_stands_behind_any_more(settings: Settings) -> None:

@@ -107,6 +107,22 @@ async def test_a_lane_that_has_not_begun_and_one_that_has_nothing_to_do(settings
 async def test_a_lane_of_no_source_of_ours(settings: Settings) -> None:
     found = await lane(await store(), settings, replace(LANE, source="s9"))
     assert (found.state, found.reasons[0].text) == ("unknown", "no source is called 's9'; there are: s1, s2, s3")
+    assert not found.known
+
+
+async def test_a_lane_to_nobody_we_know_says_who_is_nearest(settings: Settings) -> None:
+    found = await lane(await store(report()), settings, replace(LANE, receiver="gogle"))
+    assert (found.state, found.known) == ("unknown", False)
+    assert "no receiver is called 'gogle'" in found.reasons[0].text
+    assert "did you mean google" in found.reasons[0].text
+    queue = await store(route=Route(pool="main", receiver="gogle"))
+    assert (await lane(queue, settings, replace(LANE, receiver="gogle"))).state == "not running"
+    assert (await lane(queue, settings, replace(LANE, receiver="~shop.example"))).state == "not running"
+
+
+async def test_a_lane_without_work_is_idle_and_waits_for_nothing(settings: Settings) -> None:
+    found = await lane(await store(report(limit="nothing to send")), settings)
+    assert (found.state, found.reasons[0].limit, found.next) == ("idle", Limit.NOTHING, None)
 
 
 async def test_what_a_lane_said_long_ago_does_not_count(settings: Settings) -> None:

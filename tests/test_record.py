@@ -167,6 +167,7 @@ async def test_doubts_are_counted_and_end_as_unknown() -> None:
     assert [(again.envelope.doubts, again.envelope.tried_at) for again in desk.told.agains] == [(1, EPOCH)]
     assert desk.told.finals == [(0, State.UNKNOWN)]
     assert [(parked.position, parked.at, parked.why) for parked in desk.told.parked] == [(0, EPOCH, "mx.big.example: lost")]
+    assert [(parked.envelope.attempts, parked.envelope.doubts) for parked in desk.told.parked] == [(2, 2)]
     assert desk.counts.seen.count(("in doubt", "<big>")) == 2
     assert len({event["id"] for event in desk.told.events}) == 2
 
@@ -307,6 +308,16 @@ async def test_what_is_parked_after_a_reply_says_which() -> None:
     one.envelope.tried_at, one.envelope.doubts = EPOCH, 1
     desk.recorder.attempt(LANE, one, DEFERRED, step=Step.RCPT, reply=REPLY, mx="mx.big.example")
     assert [parked.why for parked in desk.told.parked] == [f"mx.big.example: {REPLY}"]
+    assert [(parked.envelope.attempts, parked.envelope.doubts) for parked in desk.told.parked] == [(1, 1)]
+
+
+async def test_what_is_parked_after_a_lost_connection_names_the_host_once() -> None:
+    desk = Desk()
+    (one,) = held(1)
+    one.envelope.attempts = one.envelope.doubts = 1
+    lost = "mx.big.example[192.0.2.1] DOT: connection closed"
+    desk.recorder.attempt(LANE, one, DOUBT, step=Step.DOT, why=lost, mx="mx.big.example")
+    assert [parked.why for parked in desk.told.parked] == [lost]
 
 
 async def test_what_is_withdrawn_for_now_goes_back_unchanged_for_a_moment() -> None:

@@ -94,7 +94,7 @@ class RedisUpkeep(RedisViews, RedisOwners, RedisSuppressions, RedisDoubts, Redis
             seen += [status.campaign, "parked" if finished and status.parked else int(finished)]
             if finished and not status.parked:
                 keys = CampaignKeys(status.campaign)
-                content.append(self._script("drop_spec", (keys.spec, keys.progress)))
+                content.append(self._script("drop_spec", (keys.spec, keys.progress, keys.rows)))
         await self._client.run(content)  # first: who dies in between does both again
         await self._client.run([self._script("retire", (ENDED, FINISHED, SCHEDULED), now, now + _LOOK_AGAIN_S, *seen)])
 

@@ -1,6 +1,7 @@
 """`penstock doubts`: what may have arrived is shown, sent again or let go, by an operator's word alone."""
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from click.testing import CliRunner, Result
 from sender.queue.memory import MemoryQueue
 from tests.queue.feeding import OTHER, QUEUED_AT, ROUTE, filled, parking, wish
 from workers.cli import main
+from workers.commands.doubts import summary
 
 
 class Shared(MemoryQueue):
@@ -123,5 +125,29 @@ def test_what_is_wrong_is_said_before_anything_is_done(
     assert len(parked(queue)) == 6
 
 
-def test_nothing_in_doubt(doubts: Callable[..., Result]) -> None:
-    assert doubts("list", "winter").output == "0 in doubt\n"
+def test_nothing_in_doubt(doubts: Callable[..., Result], queue: Shared) -> None:
+    trio.run(queue.drop_doubts, parked(queue))
+    assert doubts("list", "spring").output == "0 in doubt\n"
+
+
+@pytest.mark.parametrize(
+    "arguments", [("list", "winter"), ("resend", "--campaign", "winter"), ("drop", "--campaign", "winter")]
+)
+def test_a_campaign_that_nobody_knows(doubts: Callable[..., Result], arguments: tuple[str, ...]) -> None:
+    result = doubts(*arguments)
+    assert result.exit_code == 1
+    assert "campaign winter: the queue knows none of that id" in result.output
+
+
+def test_of_many_there_is_a_summary(doubts: Callable[..., Result]) -> None:
+    groups = Counter({("spring", "google"): 1_200, ("spring", "orange"): 20, ("summer", "google"): 21})
+    assert list(summary(groups)) == [
+        "",
+        "    1,200  spring  google",
+        "       21  summer  google",
+        "       20  spring  orange",
+        "1,241 in doubt",
+    ]
+    many = list(summary(Counter({("spring", f"~r{number}"): 1 for number in range(50)})))
+    assert (len(many), many[-2:]) == (43, ["      ...  and 10 more", "50 in doubt"])
+    assert len(doubts("list").output.splitlines()) == 7

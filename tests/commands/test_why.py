@@ -141,8 +141,25 @@ def test_of_several_reasons_each_says_until_when() -> None:
         subject="spring:3", state="ready", reasons=(reason(Limit.LANE, NOW + 900), reason(Limit.RETRY, NOW + 60))
     )
     shown = [line.strip() for line in lines(explanation, NOW)]
-    assert [line.partition(",")[0] for line in shown if "until" in line] == ["until in 15 min", "until in 1 min"]
+    assert [line.partition(",")[0] for line in shown if "until" in line] == ["for 15 min more", "for 1 min more"]
     assert [line.partition(",")[0] for line in shown if line.startswith("next")] == ["next        in 15 min"]
+
+
+def test_what_ends_at_its_deadline_before_it_can_go_says_so() -> None:
+    held = Reason(limit=Limit.WINDOW, text="some words", expires=NOW + 3_600)
+    explanation = Explanation(subject="spring", state="window", reasons=(held, reason(Limit.RETRY, NOW + 60)))
+    (words,) = [line for line in lines(explanation, NOW) if line.startswith("  next")]
+    assert words.startswith("  next        ends as expired at ")
+    assert words.endswith(", in 1 h")
+    document = as_document(explanation)
+    assert (document["next"], document["by_hand"], document["expires"]) == (None, False, NOW + 3_600)
+
+
+@pytest.mark.parametrize("subject", ["winter", "winter:3", "spring:99", "s9/google", "s1/gogle"])
+def test_what_there_is_not_is_a_failure(why: Callable[..., Result], subject: str) -> None:
+    for result in (why(subject), why(subject, "--json")):
+        assert result.exit_code == 1
+        assert subject in result.output
 
 
 def test_a_time_that_nobody_knows_is_null_and_not_infinite() -> None:

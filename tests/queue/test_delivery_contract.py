@@ -271,9 +271,7 @@ async def test_many_lanes_lease_in_one_call(queue: Queue) -> None:
 async def test_what_is_too_much_for_one_pack_goes_back_in_several(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
     """A lease holds more than a pack can where merge fields are long; what can't be packed would stop whoever tries."""
     monkeypatch.setattr("sender.queue.pack.MAX_BODY", 64 * 1024)
-    some = envelopes("spring", 50)
-    for envelope in some:
-        envelope.fields["story"] = f"{envelope.ordinal} " * 500
+    some = [replace(envelope, fields={"story": f"{envelope.ordinal} " * 500}) for envelope in envelopes("spring", 50)]
     await opened(queue)
     packs = [(ROUTE, some[start : start + 5]) for start in range(0, 50, 5)]
     await queue.expand(await chunk_of(queue, "spring", packs), QUEUED_AT)

@@ -10,6 +10,7 @@ import pytest
 from sender import recovery as module
 from sender.campaigns import Campaign
 from sender.errors import BackendError, ConfigError, ConfigErrors
+from sender.events import Event
 from sender.model import Envelope, State
 from sender.policy.retry import RetryCurve
 from sender.queue.base import Again, HeldLease, Lease, Queue, Settlement
@@ -174,17 +175,22 @@ async def test_however_often_its_sender_dies_there_are_two_copies_at_most(scene:
     assert (scene.counts.doubts, scene.counts.ended) == (["<google>"] * 2, [State.UNKNOWN])
     _, doubts = await scene.queue.doubts()
     assert [(doubt.envelope.id, doubt.at, doubt.receiver) for doubt in doubts] == [("spring:0", NOW, "google")]
+    assert [(doubt.envelope.attempts, doubt.envelope.doubts) for doubt in doubts] == [(2, 2)]
 
 
 async def test_what_was_parked_or_suppressed_is_so_after_a_recovery_too(scene: Scene) -> None:
     (lease,) = await scene.leased(2)
     refused = Suppression(digest=b"d" * 16, reason="unknown_user", source="spring:1", at=NOW)
-    scene.journal.ended((lease.id, 0), State.UNKNOWN, b"{}", at=NOW - 5, why="mx: no reply in 600 s")
+    event = Event(
+        id="spring:0:2:unknown", type="unknown", at=NOW - 5, campaign="spring", ordinal=0, to="", attempt=2, rule="in-doubt"
+    )
+    scene.journal.ended((lease.id, 0), State.UNKNOWN, event.encode(), at=NOW - 5, why="mx: no reply in 600 s")
     scene.journal.ended((lease.id, 1), State.REJECTED, b"{}", at=NOW, refused=refused)
     scene.die()
     await scene.recover()
     _, doubts = await scene.queue.doubts()
     assert [(doubt.envelope.id, doubt.at, doubt.why) for doubt in doubts] == [("spring:0", NOW - 5, "mx: no reply in 600 s")]
+    assert [(doubt.envelope.attempts, doubt.envelope.doubts) for doubt in doubts] == [(2, 1)], "as the event tells"
     assert await scene.queue.suppressed([b"d" * 16], GLOBAL, NOW) == [refused]
     assert scene.counts.ended == [], "whoever wrote them down had counted them"
 

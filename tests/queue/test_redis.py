@@ -3,7 +3,6 @@
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -11,13 +10,11 @@ from sender.errors import BackendError, ConfigError
 from sender.model import Route, State
 from sender.queue import open_queue
 from sender.queue.base import Refusal, RowBatch
-from sender.queue.client import Client, Command
+from sender.queue.client import Client
 from sender.queue.keys import Layout
 from sender.queue.redis import RedisQueue, open_redis
-from sender.queue.redis_upkeep import KEPT_S
 from tests.queue.feeding import (
     LANE,
-    MANY,
     OTHER,
     QUEUED_AT,
     ROUTE,
@@ -32,41 +29,9 @@ from tests.queue.feeding import (
     settlement,
     wish,
 )
+from tests.queue.unreliable import Unreliable
 
 pytestmark = pytest.mark.integration
-
-
-class Unreliable(Client):
-    """A client whose batches can be lost: before they are sent, or with their replies."""
-
-    lose_before: str = ""
-    lose_after: str = ""
-    lose_only: str = ""  # of a batch, these scripts alone: of a cluster's nodes, some may be down
-    twice: bool = False  # every script but `lease` runs twice, as if its first reply had got lost
-    meanwhile: Callable[[], Awaitable[None]] | None = None  # runs once before the next script of that name
-    before: str = "give_back"
-
-    async def run(self, commands: Any) -> list[Any]:
-        if self.meanwhile is not None and self._names(commands, self.before):
-            meanwhile, self.meanwhile = self.meanwhile, None
-            await meanwhile()
-        if self.lose_before and self._names(commands, self.lose_before):
-            self.lose_before = ""
-            raise BackendError("lost before it was sent")
-        if self.lose_only and self._names(commands, self.lose_only):
-            await super().run([command for command in commands if self.scripts[self.lose_only].digest not in command])
-            self.lose_only = ""
-            raise BackendError("this part was lost before it was sent")
-        replies = await super().run(commands)
-        if self.twice and not self._names(commands, "lease"):
-            await super().run([command for command in commands if command[0] == "EVALSHA"])
-        if self.lose_after and self._names(commands, self.lose_after):
-            self.lose_after = ""
-            raise BackendError("done, and the reply was lost")
-        return replies
-
-    def _names(self, commands: list[Command], script: str) -> bool:
-        return any(self.scripts[script].digest in command for command in commands)
 
 
 @pytest.fixture
@@ -295,24 +260,6 @@ async def test_a_pack_that_can_not_be_read_is_parked_and_holds_nothing_up(queue:
     assert (await queue.depth(QUEUED_AT)).refused == 1
 
 
-async def test_a_finished_campaign_is_forgotten_after_a_while_and_not_before(queue: RedisQueue, client: Client) -> None:
-    await filled(queue, 1)
-    await filled(queue, 1, campaign="summer")
-    (lease, _) = await leased(queue, 2)
-    for name in ("spring", "summer"):
-        await queue.finish_rows(name)
-    await queue.settle([all_delivered(lease)], QUEUED_AT)
-    await queue.join("worker-1")  # it still holds the other lease
-    await queue.reclaim(QUEUED_AT)
-    await queue.reclaim(QUEUED_AT + KEPT_S - 1)
-    assert sorted(await queue.campaigns()) == ["spring", "summer"]
-    await queue.reclaim(QUEUED_AT + KEPT_S)
-    assert await queue.campaigns() == ["summer"]
-    assert (await queue.spec("spring"), await queue.spec("summer")) == (None, b'{"v":1}')
-    (keys,) = await client.run([("KEYS", "*spring*")])
-    assert keys == []
-
-
 async def test_a_pack_that_can_not_be_read_is_kept_as_a_letter_before_it_ends(
     queue: RedisQueue, unreliable: Unreliable, client: Client
 ) -> None:
@@ -325,89 +272,6 @@ async def test_a_pack_that_can_not_be_read_is_kept_as_a_letter_before_it_ends(
         await leased(queue, 5)
     assert await leased(queue, 5) == []
     assert (await queue.depth(QUEUED_AT)).refused == 1
-
-
-async def test_one_script_makes_only_so_many_small_packs_ready_and_the_next_one_the_rest(queue: RedisQueue) -> None:
-    await filled(queue, 2500, pack_size=1)
-    while leases := await leased(queue, 1000):
-        places = [(lease, range(len(lease.envelopes))) for lease in leases]
-        later = [settlement(lease, again=[(place, 2000.0 + 20 * place) for place in some]) for lease, some in places]
-        await queue.settle(later, QUEUED_AT)
-    assert await queue.promote(1e6, MANY) == 2000
-    assert await queue.promote(1e6, MANY) == 500
-
-
-async def finished(queue: RedisQueue, *, until: float) -> None:
-    """A campaign of one recipient, whose last one ended so long ago that it may be forgotten."""
-    await filled(queue, 1)
-    await queue.finish_rows("spring")
-    await queue.settle([all_delivered(lease) for lease in await leased(queue, 1)], QUEUED_AT)
-    await queue.reclaim(until - KEPT_S)
-
-
-async def test_what_is_forgotten_in_part_is_forgotten_before_its_id_is_new(
-    queue: RedisQueue, unreliable: Unreliable, client: Client
-) -> None:
-    """Counters that stay would take the chunks of the next campaign of that id for old ones."""
-    now = QUEUED_AT + KEPT_S
-    await finished(queue, until=now)
-    unreliable.lose_only = "forget"
-    with pytest.raises(BackendError):
-        await queue.reclaim(now)
-    await opened(queue)  # a repeat still
-    await queue.reclaim(now + 60)
-    (keys,) = await client.run([("KEYS", "*spring*")])
-    assert (keys, await queue.campaigns()) == ([], [])
-    await filled(queue, 5)
-    assert len(flat(await leased(queue, 5))) == 5
-
-
-async def test_only_one_scheduler_at_a_time_forgets(queue: RedisQueue, unreliable: Unreliable, client: Client) -> None:
-    """One that is late would forget the next campaign of that id."""
-    now = QUEUED_AT + KEPT_S
-    await finished(queue, until=now)
-    other = RedisQueue(client, Layout(16))
-
-    async def faster() -> None:
-        await other.reclaim(now)
-        await opened(other)
-
-    unreliable.meanwhile, unreliable.before = faster, "forget"
-    await queue.reclaim(now)
-    assert (await queue.campaigns(), await queue.open_campaigns()) == ([], []), "it came before the old one was forgotten"
-    await filled(queue, 5)
-    assert len(flat(await leased(queue, 5))) == 5
-
-
-async def test_a_fenced_owner_leaves_nothing_behind(queue: RedisQueue, client: Client) -> None:
-    await filled(queue, 10)
-    await queue.join("worker-1")
-    await leased(queue, 5)
-    assert await queue.fence({"worker-1": None}) == ["worker-1"]
-    await queue.reclaim(QUEUED_AT + 100)
-    (keys,) = await client.run([("KEYS", "penstock:{fleet}:*")])
-    assert (keys, await client.run([("HLEN", queue._layout.of(ROUTE).key("claims"))])) == ([], [0])
-
-
-async def test_what_a_fenced_owner_still_leases_comes_back_and_its_claims_too(queue: RedisQueue, client: Client) -> None:
-    """It woke up after all was cleared away, and does not know yet: nobody knows its name any more."""
-    await filled(queue, 10, pack_size=5)
-    await queue.join("worker-1")
-    await queue.fence({"worker-1": None})
-    await queue.reclaim(QUEUED_AT)
-    assert len(flat(await leased(queue, 5))) == 5
-    assert await queue.reclaim(QUEUED_AT) == 5
-    for _ in range(16):  # a partition's turn comes by then
-        await queue.reclaim(QUEUED_AT)
-    assert await client.run([("HLEN", queue._layout.of(ROUTE).key("claims"))]) == [0]
-
-
-async def test_claims_as_an_older_program_wrote_them_lock_no_lane(queue: RedisQueue, client: Client) -> None:
-    await filled(queue, 10)
-    await client.run([("HSET", queue._layout.of(ROUTE).key("claims"), str(LANE), "7 1000.123 host/old-1")])
-    for _ in range(16):
-        await queue.reclaim(QUEUED_AT)
-    assert len(flat(await leased(queue, 10))) == 10
 
 
 async def test_a_clock_is_the_servers(queue: RedisQueue, client: Client) -> None:

@@ -33,7 +33,7 @@ from tests.queue.feeding import (
     settlement,
     wish,
 )
-from tests.queue.test_redis import Unreliable
+from tests.queue.unreliable import Unreliable
 
 pytestmark = pytest.mark.integration
 

@@ -4,6 +4,7 @@ Each is one that the receiver may have. Sending it again may make a second copy;
 """
 
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -19,11 +20,13 @@ from sender.queue.base import Queue
 from sender.queue.doubts import Doubt, by_campaign
 from sender.queue.inbox import campaign_id
 from workers.commands.options import config_option
+from workers.commands.words import unknown
 from workers.store import open_configured_queue
 
 _AT_ONCE = 1000  # envelopes in one call
 _READ_MOST = 1_000_000  # envelope ids on standard input
 _LINE_MOST = 200
+_MANY, _GROUPS_SHOWN = 20, 40  # envelopes that need a summary, and its lines
 
 _envelopes = click.argument("envelopes", nargs=-1, metavar="ENVELOPE...")
 _campaign = click.option("--campaign", default="", help="All of this campaign.")
@@ -45,9 +48,9 @@ def command() -> None:
 def list_(campaign: str, as_json: bool, config: Path | None) -> None:
     """Show them: of CAMPAIGN, or all."""
     _check_campaign(campaign)
-    count = trio.run(_list, campaign, as_json, config)
+    groups = trio.run(_list, campaign, as_json, config)
     if not as_json:
-        click.echo(f"{count:,} in doubt")
+        click.echo("\n".join(summary(groups)))
 
 
 @command.command()
@@ -79,13 +82,20 @@ def drop(envelopes: tuple[str, ...], campaign: str, receiver: str, config: Path 
     click.echo(_said(count, asked, "dropped: they stay unknown"))
 
 
-async def _list(campaign: str, as_json: bool, config: Path | None) -> int:
-    count = 0
+async def _list(campaign: str, as_json: bool, config: Path | None) -> Counter[tuple[str, str]]:
+    """Print them; how many there are by campaign and receiver."""
+    groups: Counter[tuple[str, str]] = Counter()
     async with open_configured_queue(config) as (_, queue):
+        await _check_known(queue, campaign)
         async for doubt in _every(queue, campaign):
-            count += 1
+            groups[doubt.envelope.campaign, doubt.receiver] += 1
             click.echo(msgspec.json.encode(as_document(doubt)).decode() if as_json else line(doubt))
-    return count
+    return groups
+
+
+async def _check_known(queue: Queue, campaign: str) -> None:
+    if campaign and not await queue.status([campaign]):
+        raise await unknown(queue, campaign)
 
 
 async def _every(queue: Queue, campaign: str, receiver: str = "") -> AsyncIterator[Doubt]:
@@ -116,6 +126,7 @@ async def _act(
     """Do it to all that are named, a bounded part at a time; how many it was done to, and how many were named."""
     named = _named(envelopes, campaign, receiver)
     async with open_configured_queue(config) as (_, queue):
+        await _check_known(queue, campaign)
         if campaign:  # all at first: what is sent again may come back while we are at it
             named = [doubt.envelope.id async for doubt in _every(queue, campaign, receiver)]
         done = 0
@@ -164,6 +175,17 @@ def _check_campaign(campaign: str) -> None:
 def _said(count: int, asked: int, done: str) -> str:
     rest = f"; {asked - count:,} of those named are not parked (any more)" if asked > count else ""
     return f"{count:,} {done}{rest}"
+
+
+def summary(groups: Counter[tuple[str, str]]) -> Iterator[str]:
+    """How many there are; of many also by campaign and receiver, the most first."""
+    if groups.total() > _MANY:
+        yield ""
+        for (campaign, receiver), count in groups.most_common(_GROUPS_SHOWN):
+            yield printable(f"{count:>9,}  {campaign}  {receiver}")
+        if len(groups) > _GROUPS_SHOWN:
+            yield f"{'...':>9}  and {len(groups) - _GROUPS_SHOWN:,} more"
+    yield f"{groups.total():,} in doubt"
 
 
 def line(doubt: Doubt) -> str:

@@ -36,13 +36,15 @@ def command(subject: str, as_json: bool, config: Path | None) -> None:
     """Explain why a message, a campaign or a lane waits.
 
     MESSAGE is campaign:ordinal, like spring:4711; LANE is source/receiver, like s1/google. The answer says what holds it,
-    which rule, setting or person says so, and until when.
+    which rule, setting or person says so, and until when. Exits with 1 where there is no such thing.
     """
     explanation, now = trio.run(_explain, read_subject(subject), config)
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(as_document(explanation))).decode())
     else:
         click.echo("\n".join(lines(explanation, now)))
+    if not explanation.known:
+        click.get_current_context().exit(1)
 
 
 def read_subject(text: str) -> Subject:
@@ -105,7 +107,7 @@ def _because(explanation: Explanation, now: float) -> Iterator[tuple[str, str]]:
         if reason.origin:
             yield "", f"[{reason.origin}]"
         if reason.until is not None and now + 1 < reason.until < FOR_EVER and len(explanation.reasons) > 1:
-            yield "", f"until {_when(reason.until, now)}"
+            yield "", f"for {span(reason.until - now)} more, until {_stamp(reason.until, now)}"
     if explanation.reasons and (words := _next(explanation, now)):
         yield "next", words
 
@@ -117,6 +119,8 @@ def _notes(explanation: Explanation, now: float) -> Iterator[tuple[str, str]]:
 
 def _next(explanation: Explanation, now: float) -> str:
     """When it can go at the earliest, as far as that is known; "" where there is nothing to say."""
+    if explanation.expires is not None:
+        return f"ends as expired at {_stamp(explanation.expires, now)}, in {span(explanation.expires - now)}"
     at, binding = explanation.next, explanation.reasons[0]
     if at is None:
         return _WITHOUT_END.get(binding.limit, "")
@@ -137,9 +141,13 @@ _WITHOUT_END = {
 
 
 def _when(at: float, now: float) -> str:
-    moment = datetime.fromtimestamp(at).astimezone()
-    stamp = f"{moment:%H:%M:%S %z}" if abs(at - now) < 12 * 3600 else f"{moment:%Y-%m-%d %H:%M %z}"
+    stamp = _stamp(at, now)
     return f"in {span(at - now)}, {stamp}" if at > now else f"{span(now - at)} ago, {stamp}"
+
+
+def _stamp(at: float, now: float) -> str:
+    moment = datetime.fromtimestamp(at).astimezone()
+    return f"{moment:%H:%M:%S %z}" if abs(at - now) < 12 * 3600 else f"{moment:%Y-%m-%d %H:%M %z}"
 
 
 def as_document(explanation: Explanation) -> dict[str, Any]:
@@ -150,6 +158,7 @@ def as_document(explanation: Explanation) -> dict[str, Any]:
         "reasons": [_as_reason(reason) for reason in explanation.reasons],
         "next": _known(explanation.next),
         "by_hand": explanation.next == FOR_EVER,
+        "expires": explanation.expires,
         "notes": [{"name": note.name, "text": note.text, "at": note.at} for note in explanation.notes],
     }
 
