@@ -51,7 +51,7 @@ class Shares:
         answer = self._mine.get(lane)
         if answer is None:
             rivals = [owner for owner in self._by if source.host in ("", host(owner))]
-            answer = not rivals or max(rivals, key=lambda owner: _weight(owner, lane)) == self._membership.owner
+            answer = not rivals or max(rivals, key=lambda owner: weight(owner, lane)) == self._membership.owner
             if len(self._mine) >= _ANSWERS_KEPT:
                 self._mine.clear()
             self._mine[lane] = answer
@@ -61,5 +61,6 @@ class Shares:
         return f"<Shares of {self._membership.owner}: {len(self._pools)} pools, {len(self._by)} members>"
 
 
-def _weight(owner: str, lane: LaneId) -> bytes:
+def weight(owner: str, lane: LaneId) -> bytes:
+    """How much an owner weighs for a lane: by chance, and the same for everybody who asks."""
     return blake2b(f"{owner} {lane}".encode(), digest_size=8).digest()

@@ -10,6 +10,7 @@ from sender.errors import BackendError
 from sender.model import Destination, LaneId, Reply, Route, Source, State, Transaction
 from sender.net.session import Failure, Session
 from sender.policy.receivers import Profile
+from sender.shares import weight
 from tests.office import OK, Lost
 from tests.rig import ROUTE, SOURCE, Rig, submitted
 from tests.test_engine import drained, running
@@ -89,11 +90,8 @@ async def test_a_claim_that_could_not_be_let_go_is_let_go_later(
 def _by_weight(rig: Rig) -> tuple[Engine, Engine]:
     """Two engines; the first is whom the lane belongs to while both live."""
     lane = LaneId(source=SOURCE.name, receiver=ROUTE.receiver)
-    engines = {owner: rig.engine(owner) for owner in ("host/1", "host/2")}
-    engines["host/1"]._shared_by = ("host/1-1", "host/2-1")
-    mine = "host/1" if engines["host/1"]._is_mine(lane, SOURCE) else "host/2"
-    other = "host/2" if mine == "host/1" else "host/1"
-    return engines[mine], engines[other]
+    first, second = sorted(("host/1", "host/2"), key=lambda owner: weight(f"{owner}-1", lane), reverse=True)
+    return rig.engine(first), rig.engine(second)
 
 
 async def test_without_signatures_hardly_anything_is_hashed(

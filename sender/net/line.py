@@ -19,6 +19,7 @@ class Line:
         self._quick, self._patience_s = quick, patience_s
         self._all = trio.CapacityLimiter(most)
         self._inside: OrderedDict[object, float] = OrderedDict()  # since when, the one that has waited longest first
+        self._door = trio.Lock()  # one stands there and watches, the others wait behind
         self._outside = trio.lowlevel.ParkingLot()
 
     @asynccontextmanager
@@ -26,10 +27,11 @@ class Line:
         """Wait for a turn, and have it while the block runs."""
         async with self._all:
             token = object()
-            while not self._has_room():
-                with trio.move_on_at(next(iter(self._inside.values())) + self._patience_s):
-                    await self._outside.park()
-            self._inside[token] = trio.current_time()
+            async with self._door:
+                while not self._has_room():
+                    with trio.move_on_at(next(iter(self._inside.values())) + self._patience_s):
+                        await self._outside.park()
+                self._inside[token] = trio.current_time()
             try:
                 yield
             finally:
