@@ -53,7 +53,7 @@ ROWS = (
     Row(name="DNS silent for 5 s, nothing known", inject=_down("silence", 5), within_s=120, long=True),
     Row(name="DNS answers SERVFAIL for 5 s, nothing known", inject=_down("servfail", 5), within_s=120, long=True),
     Row(name="DNS silent for 60 s, nothing known", inject=_down("silence", 60), within_s=240, long=True),
-    Row(name="DNS silent, everything known", inject=_down_and_known),
+    Row(name="DNS silent, everything known", inject=_down_and_known, long=True),
     Row(
         name="domain moves while its mail waits",
         inject=_moves,

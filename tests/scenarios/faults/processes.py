@@ -220,14 +220,14 @@ ROWS = (
             name=f"worker killed at every step of the dialogue, {pipelining}",
             inject=_at_every_step(pipelining),
             world=World(pipelining=pipelining),
-            long=pipelining in ("group", "bdat"),
+            long=pipelining != "chain",
         )
         for pipelining in ("lockstep", "group", "chain", "bdat")
     ),
     Row(name="worker killed with everything leased and nothing sent", inject=_holding_leases, long=True),
     Row(name="worker killed between the replies and the store", inject=_after_the_reply),
     Row(name="worker killed under load, the store frozen", inject=_store_frozen_under_load, long=True),
-    Row(name="worker killed under load", inject=_killed("delivery-0", in_doubt=True), world=_TWO),
+    Row(name="worker killed under load", inject=_killed("delivery-0", in_doubt=True), world=_TWO, long=True),
     Row(name="all workers killed", inject=_killed("delivery-0", "delivery-1", in_doubt=True), world=_TWO, long=True),
     *(Row(name=f"{child[:-2]} killed under load", inject=_killed(child), long=True) for child in _ALONE),
     Row(name="signer, expander and scheduler killed under load", inject=_killed(*_ALONE)),
@@ -238,7 +238,7 @@ ROWS = (
     Row(name="worker killed at 50 random moments", inject=_at_random(50, seed=2), ends=PARKED, within_s=240, long=True),
     Row(name="worker frozen for 20 s", inject=_frozen("delivery-0", 20.0), world=_TWO),
     Row(name="scheduler frozen for 20 s", inject=_frozen("scheduler-0", 20.0), long=True),
-    Row(name="worker with few descriptors", inject=_few_descriptors),
+    Row(name="worker with few descriptors", inject=_few_descriptors, long=True),
     Row(name="worker whose clock is 2 hours ahead", inject=_wrong_clock("+2h")),
     Row(name="worker whose clock is 2 hours behind", inject=_wrong_clock("-2h"), long=True),
     Row(

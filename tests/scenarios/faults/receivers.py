@@ -154,6 +154,6 @@ ROWS = (
     *(_row(failing) for failing in _FAILING),
     Row(name="all receivers away for 4 s", inject=_away("*", 4), long=True),
     Row(name="all receivers away for 60 s", inject=_away("*", 60), within_s=240, long=True),
-    Row(name="one of three hosts dead", inject=_one_dead),
+    Row(name="one of three hosts dead", inject=_one_dead, long=True),
     Row(name="one of three hosts 50 times slower", inject=_one_slow, long=True),
 )

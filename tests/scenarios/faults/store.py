@@ -100,6 +100,6 @@ ROWS = (
     Row(name="store frozen for 20 s", inject=_frozen(20), world=_TWO, long=True),
     Row(name="store's connections cut in the middle of calls", inject=_cut, world=World(delivery=2, proxied=True)),
     Row(name="store's disk full for 5 s", inject=_disk_full, world=World(disks={"state/valkey/data": "8m"})),
-    Row(name="power lost, the log a second short", inject=_power_lost, ends=PARKED, world=_TWO),
-    Row(name="unusable entries in the inbox", inject=_poisoned, dead=len(_ENTRIES)),
+    Row(name="power lost, the log a second short", inject=_power_lost, ends=PARKED, world=_TWO, long=True),
+    Row(name="unusable entries in the inbox", inject=_poisoned, dead=len(_ENTRIES), long=True),
 )
