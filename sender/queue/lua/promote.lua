@@ -7,7 +7,7 @@
 -- ARGV  1  P   2  now   3  how many envelopes at most; the first pack goes whatever it holds
 -- Gives how many envelopes became ready.
 --
--- Members of another form were written by somebody else, and can be nobody's mail: they go.
+-- Members of another form, a route that no program of ours would name among them, were written by somebody else, and can be nobody's mail: they go.
 
 local P, now, limit = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local MOVED = 1000 -- packs of earlier programs moved over in one call
@@ -16,7 +16,7 @@ local MAX_PACKS = 2000 -- of one call, about: bounds how long the script runs
 
 local earlier = redis.call('ZRANGE', KEYS[2], 0, MOVED - 1, 'WITHSCORES')
 for place = 1, #earlier, 2 do
-  local route, campaign, pack = string.match(earlier[place], '^(%Z+)%z(%Z+)%z(.+)$')
+  local route, campaign, pack = string.match(earlier[place], '^([!-~]+/[!-~]+)%z(%Z+)%z(.+)$')
   if pack then
     redis.call('ZADD', P .. 'later:' .. campaign, earlier[place + 1], struct.pack('s', route) .. pack)
     redis.call('ZADD', KEYS[1], 'LT', earlier[place + 1], campaign)
@@ -29,7 +29,7 @@ local promoted, packs, full = 0, 0, false
 local function promote(campaign)
   local later = P .. 'later:' .. campaign
   for _, member in ipairs(redis.call('ZRANGEBYSCORE', later, '-inf', now, 'LIMIT', 0, AT_ONCE)) do
-    local route, pack = string.match(member, '^(%Z+)%z(.+)$')
+    local route, pack = string.match(member, '^([!-~]+/[!-~]+)%z(.+)$')
     local size = pack and pack_size(pack) or 0
     full = promoted > 0 and promoted + size > limit
     if full then
