@@ -27,7 +27,7 @@ from sender.queue.scripts import Argument
 
 _ENTRY_MAX = inbox.MAX_SPEC + 64 * 1024  # octets: the largest value and its small companions
 _READ_TOTAL = 64 * 1024 * 1024  # octets read in one go
-_ROUNDS = 100  # of finishing what somebody has begun, or of reading past what can not be used
+_ROUNDS = 100  # of finishing what somebody has begun
 _ROWS_BEFORE = "rows/"  # an entry's name says which stream it stands in
 _CAMPAIGNS_BEFORE = "campaigns/"
 
@@ -65,16 +65,8 @@ class RedisInbox(RedisStanding):
         await self._client.submit([("HSETNX", keys.progress, "end", batches)])
 
     async def announcements(self, limit: int) -> Sequence[Announcement]:
-        for _ in range(_ROUNDS):  # what can't be used leaves with each round
-            announcements, refusals = await self._read_announcements(limit)
-            if announcements or not refusals:
-                break
-        return announcements
-
-    async def _read_announcements(self, limit: int) -> tuple[list[Announcement], list[Refusal]]:
-        """One reading: what may be used, and what was moved to the dead letters."""
         (found,) = await self._client.run([self._script("read", (CAMPAIGNS,), limit, _ENTRY_MAX, _READ_TOTAL)])
-        announcements, refusals = list[Announcement](), list[Refusal]()
+        announcements, refusals = [], []
         for entry, content in found:
             name = _CAMPAIGNS_BEFORE + entry.decode()
             if isinstance(content, int):
@@ -87,7 +79,7 @@ class RedisInbox(RedisStanding):
                 announcements.append(announcement)
         if refusals:
             await self._bury(refusals)
-        return announcements, refusals
+        return announcements
 
     async def accept(self, announcement: Announcement, spec: bytes, now: float, *, scheduled: bool = False) -> None:
         """Store, hold, open, in this order: whoever dies in between, nothing can be leased that should wait."""

@@ -79,6 +79,7 @@ async def test_pickle_lua_and_floods_in_the_inbox_are_dead_letters_and_the_good_
         for number, octets in enumerate(rows):
             name = "rows_z" if octets[:1] == b"\x78" else "rows"
             await client.run([("XADD", "penstock:{good}:rows", "*", "v", "1", "batch", str(number), name, octets)])
+        await expand(here, queue)  # up to the entry too large to be read, which goes by itself
         await expand(here, queue)
         assert await queue.campaigns() == ["good"]
         (status,) = await queue.status(["good"])

@@ -7,7 +7,8 @@
 -- ARGV  1  P   2  now   3  how many envelopes at most; the first pack goes whatever it holds
 -- Gives how many envelopes became ready.
 --
--- Members of another form, a route that no program of ours would name among them, were written by somebody else, and can be nobody's mail: they go.
+-- Members of another form, or of a route that no program of ours would name, were written by somebody else, and can be
+-- nobody's mail: they go.
 
 local P, now, limit = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local MOVED = 1000 -- packs of earlier programs moved over in one call
