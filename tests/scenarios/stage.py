@@ -91,6 +91,7 @@ class Stage:
     config: Path
     emulator: scene.Emulator
     starts: int = 0
+    store_url: str = ""  # of a store that is not the fleet's own
     _queue: Queue | None = None
     # by campaign: recipients as they were written
     submitted: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
@@ -104,8 +105,9 @@ class Stage:
         """`penstock run`, ended in order at the end of the block unless the test has ended it."""
         self.starts += 1
         async with scene.fleet(self.config, self.log) as process:
-            await eventually("Valkey answers", self.answers)
-            self._queue = await open_queue(f"unix://{self.socket}", partitions=_PARTITIONS)
+            if not self.store_url:
+                await eventually("Valkey answers", self.answers)
+            self._queue = await open_queue(self.store_url or f"unix://{self.socket}", partitions=_PARTITIONS)
             try:
                 yield process
             finally:

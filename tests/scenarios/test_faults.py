@@ -52,6 +52,7 @@ async def test_processes_die_and_freeze(row: Row, verdicts: list[Verdict]) -> No
 @pytest.mark.row("F12")
 @pytest.mark.row("F16")
 @pytest.mark.row("F17")
+@pytest.mark.row("F18")
 @pytest.mark.row("F22")
 @rows(STORE)
 async def test_the_store_dies_freezes_and_fills(row: Row, verdicts: list[Verdict]) -> None:

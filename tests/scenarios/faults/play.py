@@ -2,17 +2,16 @@
 
 import re
 import subprocess
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 
 from sender.settings import shipped
 from tests.scenarios.faults.judge import Verdict, judge
-from tests.scenarios.faults.proxy import Proxy, proxy
 from tests.scenarios.faults.row import Row, World
 from tests.scenarios.faults.scene import Scene
+from tests.scenarios.faults.stores import STORES
 from tests.scenarios.stage import Stage, stage
-from workers.embedded import embedded_valkey
 
 # Time passes faster than in the demo, and an envelope outlives any fault; one cheap signature is enough.
 _CHANGES = {
@@ -32,8 +31,7 @@ async def play(row: Row) -> Verdict:
         async with AsyncExitStack() as stack:
             for directory, size in row.world.disks.items():
                 stack.enter_context(_disk(room.directory / directory, size))
-            if row.world.proxied:
-                scene.proxy = await stack.enter_async_context(_proxied(room))
+            scene.place = await stack.enter_async_context(STORES[row.world.store](room))
             stack.push_async_callback(scene.fall)
             await scene.rise()
             doubt = await row.inject(scene)
@@ -49,16 +47,6 @@ def _disk(directory: Path, size: str) -> Iterator[None]:
         yield
     finally:
         subprocess.run(["umount", "--lazy", str(directory)], check=True)
-
-
-@asynccontextmanager
-async def _proxied(room: Stage) -> AsyncIterator[Proxy]:
-    """The store runs beside the fleet, which reaches it through the proxy alone."""
-    async with embedded_valkey(room.socket.parent), proxy(room.socket) as running:
-        penstock = room.config / "penstock.toml"
-        url = f'[redis]\nurl = "redis://127.0.0.1:{running.port}"\n'
-        penstock.write_text(penstock.read_text().replace("[redis]\n", url))
-        yield running
 
 
 def _settings(world: World) -> Callable[[str], str]:

@@ -18,7 +18,7 @@ class World:
     pipelining: str = "chain"  # lockstep, group, chain or bdat: the most that receivers and profiles allow
     delivery: int = 1  # processes
     more: str = ""  # further sections of penstock.toml
-    proxied: bool = False  # the store stands behind a proxy
+    store: str = "own"  # or proxied, sentinel, cluster: where it stands, see `stores`
     disks: Mapping[str, str] = field(default_factory=dict)  # directories of the fleet that are small disks: their sizes
     emulator: Mapping[str, object] = field(default_factory=dict)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import trio
 
-from tests.scenarios.faults.proxy import Proxy
+from tests.scenarios.faults.stores import Place
 from tests.scenarios.stage import Stage, eventually, processes_of, readers
 from workers.emulator.process import RECORD_FILE
 
@@ -35,7 +35,7 @@ class Scene:
         self._cursor = ""
         self._fleets = AsyncExitStack()
         self._fleet: trio.Process | None = None
-        self.proxy: Proxy | None = None
+        self.place: Place = None
 
     @property
     def fleet(self) -> trio.Process:

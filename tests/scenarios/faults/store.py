@@ -2,10 +2,14 @@
 
 from collections.abc import Awaitable, Callable
 
+from sender.errors import BackendError
+from tests.redis.stores import ClusterStore, SentinelStore
+from tests.scenarios.faults.proxy import Proxy
 from tests.scenarios.faults.row import NOBODY, PARKED, Row, World
 from tests.scenarios.faults.scene import Doubt, Scene
 from tests.scenarios.stage import eventually
 
+_BUSY_KEY = "penstock:{p00}:"  # of a partition
 _INBOX = "penstock:{inbox}:campaigns"
 _ENTRIES = (  # what any program could write to the inbox by mistake
     (_INBOX, ("hello", "world")),
@@ -45,12 +49,13 @@ def _frozen(seconds: float) -> Callable[[Scene], Awaitable[Doubt]]:
 
 async def _cut(scene: Scene) -> Doubt:
     """Every connection, again and again, between a request and its reply."""
-    assert scene.proxy is not None
+    proxy = scene.place
+    assert isinstance(proxy, Proxy)
     await scene.under_load()
     for _ in range(20):
-        scene.proxy.cut()
+        proxy.cut()
         await scene.passing(0.1)
-    assert scene.proxy.cuts >= 5
+    assert proxy.cuts >= 5
     return NOBODY
 
 
@@ -81,6 +86,28 @@ async def _power_lost(scene: Scene) -> Doubt:
     return await scene.in_doubt()
 
 
+async def _failed_over(scene: Scene) -> Doubt:
+    """The master is killed, and a replica takes its place. Replication is asynchronous: what the replica was not told of yet
+    the new master does not know, and those may be sent again."""
+    store = scene.place
+    assert isinstance(store, SentinelStore | ClusterStore)
+    await scene.under_load()
+    old = await (store.master() if isinstance(store, SentinelStore) else store.owner(_BUSY_KEY))
+    old.kill()
+    await store.failed_over(old)
+    await eventually("the store takes calls again", lambda: _serves(scene))
+    scene.forget_told()
+    return await scene.in_doubt()
+
+
+async def _serves(scene: Scene) -> bool:
+    try:
+        await scene.play.queue.depth(0.0)
+    except BackendError:
+        return False
+    return True
+
+
 async def _poisoned(scene: Scene) -> Doubt:
     """Unusable entries before and among good ones: set aside, counted, in nobody's way."""
     scene.strikes()
@@ -92,14 +119,18 @@ async def _poisoned(scene: Scene) -> Doubt:
 
 
 _TWO = World(delivery=2)
+_SENTINEL = World(delivery=2, store="sentinel")
+_CLUSTER = World(delivery=2, store="cluster")
 
 ROWS = (
     Row(name="store killed under load, everysec", inject=_killed("everysec"), world=_TWO),
     Row(name="store killed five times, always", inject=_killed("always", 5), world=_TWO, long=True),
     Row(name="store frozen for 6 s", inject=_frozen(6)),
     Row(name="store frozen for 20 s", inject=_frozen(20), world=_TWO, long=True),
-    Row(name="store's connections cut in the middle of calls", inject=_cut, world=World(delivery=2, proxied=True)),
+    Row(name="store's connections cut in the middle of calls", inject=_cut, world=World(delivery=2, store="proxied")),
     Row(name="store's disk full for 5 s", inject=_disk_full, world=World(disks={"state/valkey/data": "8m"})),
     Row(name="power lost, the log a second short", inject=_power_lost, ends=PARKED, world=_TWO, long=True),
+    Row(name="Sentinel: the master killed under load", inject=_failed_over, ends=PARKED, world=_SENTINEL),
+    Row(name="Cluster: one of three masters killed under load", inject=_failed_over, ends=PARKED, world=_CLUSTER, long=True),
     Row(name="unusable entries in the inbox", inject=_poisoned, dead=len(_ENTRIES), long=True),
 )
