@@ -21,7 +21,7 @@ from sender.berth import CrewServices
 from sender.campaigns import Campaign, Campaigns
 from sender.crew import Crew
 from sender.errors import BackendError, ConfigErrors, ResolutionError
-from sender.leasing import Leaser
+from sender.leasing import WARM, Leaser, Warming
 from sender.model import Destination, Envelope, LaneId, Route, Source, State, Step
 from sender.policy.receivers import Profile, Profiles
 from sender.policy.throttle import Throttle
@@ -57,6 +57,7 @@ class LaneServices:
     profiles: Profiles
     crew: CrewServices
     clock: Callable[[], float]  # Unix seconds: only what is written down needs it
+    warming: Callable[[LaneId], Warming] = lambda lane: WARM  # which caps hold a lane now
     lookahead: int = 64  # a lane holds at least this many envelopes while its route has them
     lease_size: int = 200
     linger_s: float = 5.0  # a lane without work ends after this
@@ -164,7 +165,10 @@ class Lane:
 
     async def _lease(self, nursery: trio.Nursery, now: float) -> bool:
         owner, most = self._services.owner(), self._allowance(now)
-        request = LeaseRequest(lane=self.id, route=self.route, owner=owner, envelopes=most)
+        warming = self._services.warming(self.id)
+        request = LeaseRequest(
+            lane=self.id, route=self.route, owner=owner, envelopes=most, capped=warming.capped, account=warming.account
+        )
         leases = await self._services.leaser.lease(request)
         for lease in leases:
             self._crew.holding += len(lease.envelopes)

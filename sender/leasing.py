@@ -1,20 +1,32 @@
 """Gathers the lanes' wishes into one lease call: lanes ask one by one, the store is asked for all of them at once."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import trio
 
 from sender.errors import BackendError
-from sender.queue.base import Lease, LeaseRequest, Queue
+from sender.queue.base import Granted, LeaseRequest, Queue
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Warming:
+    """Which caps hold a lane: its own, and that of a shared account. A lane that is warm has neither."""
+
+    capped: bool = False
+    account: str = ""
+
+
+WARM = Warming()
 
 
 class _Wish:
-    __slots__ = ("answered", "leases", "request")
+    __slots__ = ("answered", "granted", "request")
 
     def __init__(self, request: LeaseRequest) -> None:
         self.request = request
         self.answered = trio.Event()
-        self.leases: list[Lease] = []
+        self.granted = Granted()
 
 
 class Leaser:
@@ -35,8 +47,11 @@ class Leaser:
         self._wishes: list[_Wish] = []
         self._wake = trio.Event()
 
-    async def lease(self, request: LeaseRequest) -> Sequence[Lease]:
-        """The leases granted to this lane now: none where nothing is ready, or while the store is away."""
+    async def lease(self, request: LeaseRequest) -> Granted:
+        """The leases granted to this lane now: none where nothing is ready, or while the store is away.
+
+        Where a cap has kept it from getting any, the answer says so.
+        """
         wish = _Wish(request)
         self._wishes.append(wish)
         self._wake.set()
@@ -46,7 +61,7 @@ class Leaser:
             if wish in self._wishes:
                 self._wishes.remove(wish)
             raise
-        return wish.leases
+        return wish.granted
 
     async def run(self) -> None:
         """Answer wishes for ever. A lane is cancelled only with its owner: what it was
@@ -64,9 +79,11 @@ class Leaser:
             return
         by_lane = {wish.request.lane: wish for wish in wishes}
         try:
-            leases = await self._queue.lease([wish.request for wish in wishes], self._clock())
+            granted = await self._queue.lease([wish.request for wish in wishes], self._clock())
         except BackendError as error:
             self._on_trouble(error)
             return
-        for lease in leases:
-            by_lane[lease.lane].leases.append(lease)
+        for lease in granted:
+            by_lane[lease.lane].granted.append(lease)
+        for wait in granted.waits:
+            by_lane[wait.lane].granted.waits = (wait,)

@@ -77,6 +77,25 @@ class State(StrEnum):
     UNKNOWN = "unknown"
 
 
+class Mark(StrEnum):
+    """What a finished attempt counts as in the statistics of its lane; `sender.policy.marks` decides."""
+
+    DELIVERED = "delivered"
+    DEFERRED = "deferred"
+    BLOCKED = "blocked"
+    BOUNCED = "bounced"
+    UNKNOWN_USER = "unknown_user"
+    DOMAIN = "domain"  # refused because of the From or DKIM domain: that is judged, the lane is not
+    DOUBTED = "doubted"  # its end of data went out and no answer came: nobody is judged
+    LIMITED = "limited"  # a connection limit or the network: nobody is judged, and no unit is used
+    TURNED_AWAY = "turned_away"  # the door was shut on the source before any MAIL: the lane is judged, and no unit is used
+
+    @property
+    def uses(self) -> bool:
+        """Whether the attempt has used up a unit of its caps: the receiver answered for the envelope, or may have it."""
+        return self is not Mark.LIMITED and self is not Mark.TURNED_AWAY
+
+
 class TlsPolicy(StrEnum):
     """What a receiver's sessions ask of STARTTLS."""
 
@@ -177,6 +196,18 @@ class LaneId:
 
     def __str__(self) -> str:
         return f"{self.source}/{self.receiver}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cap:
+    """How many envelopes may go in one sending day, in each of its hours and in each of its minutes, counted from its start."""
+
+    day: int  # the sending day in its plan's zone, as `datetime.date.toordinal` numbers it
+    starts: float  # Unix seconds
+    ends: float  # and the first moment after it
+    per_day: int
+    per_hour: int
+    per_minute: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,7 +31,7 @@ from sender.policy.retry import RetryCurve
 from sender.policy.stops import Stops
 from sender.policy.suppression import Digests
 from sender.preparation import Preparer
-from sender.queue.base import Chunk, Lease, LeaseRequest, ReadyRoute, RoutedPack, RowBatch, Settlement
+from sender.queue.base import Chunk, Granted, LeaseRequest, ReadyRoute, RoutedPack, RowBatch, Settlement
 from sender.queue.journaling import NO_JOURNAL, Journaling
 from sender.queue.memory import MemoryQueue
 from sender.queue.pack import encode_all, size
@@ -135,7 +135,7 @@ class Store(MemoryQueue):
         await self._door("ready")
         return await super().ready(limit)
 
-    async def lease(self, requests: Sequence[LeaseRequest], now: float) -> Sequence[Lease]:
+    async def lease(self, requests: Sequence[LeaseRequest], now: float) -> Granted:
         await self._door("lease")
         return await super().lease(requests, now)
 

@@ -16,17 +16,18 @@ Rules that every backend keeps, and that one contract suite tests on all of them
 argument, in Unix seconds; each state change is atomic and may be repeated; an envelope is in exactly one place.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from sender.model import Envelope, LaneId, Route, State
-from sender.queue.control import Controls
+from sender.model import Envelope, LaneId, Mark, Route, State
+from sender.queue.control import FOR_EVER, Controls
 from sender.queue.doubts import Doubts, Parked
 from sender.queue.finding import Finds
 from sender.queue.owners import Owners
 from sender.queue.standing import Standings
 from sender.queue.suppressions import Suppression, Suppressions
+from sender.queue.warmups import Wait
 
 BATCH_ROWS = 1000  # a rows batch holds at most this many; ordinal = batch * BATCH_ROWS + place in the batch
 
@@ -108,6 +109,8 @@ class LeaseRequest:
     route: Route
     owner: str
     envelopes: int
+    capped: bool = False  # the lane is warming up: nothing without a cap in force. A cap that is in force binds in any case
+    account: str = ""  # the shared account whose units it takes besides, if any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +122,15 @@ class Lease:
     route: Route
     owner: str
     envelopes: tuple[Envelope, ...]  # the place in this tuple is the position a settlement names
+    day_ends: float = FOR_EVER  # when the sending day of its cap ends: what no session has begun by then goes back
+
+
+class Granted(list[Lease]):
+    """The leases of one call; and, beside them, whom a cap has kept from getting any."""
+
+    def __init__(self, leases: Iterable[Lease] = (), waits: Iterable[Wait] = ()) -> None:
+        super().__init__(leases)
+        self.waits = tuple(waits)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,6 +164,9 @@ class Settlement:
     ordinals: tuple[int, ...] = ()  # of `final`, in step with it: how their end is found again; () where not known
     parked: tuple[Parked, ...] = ()  # of those that are final as UNKNOWN: what an operator may send again
     refused: tuple[Suppression, ...] = ()  # recipients that do not exist: suppressed before anything is settled
+    marks: Mapping[Mark, tuple[int, ...]] = field(default_factory=dict)  # positions whose attempt counts as this
+    marked_at: float = FOR_EVER  # when the last of those attempts had ended: windows that began later do not count it
+    identity: str = ""  # the shared account "@domain" whose statistics count the marks too, if any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,10 +253,11 @@ class Queue(Owners, Controls, Doubts, Suppressions, Finds, Standings, Protocol):
         that can't be served now hides no other. Each object walks by itself; one that fits all in shows all in each call.
         """
 
-    async def lease(self, requests: Sequence[LeaseRequest], now: float) -> Sequence[Lease]:
+    async def lease(self, requests: Sequence[LeaseRequest], now: float) -> Granted:
         """Lease packs by priority, then fair share among campaigns; a request may get none, one or several leases.
 
-        A lane that another owner has claimed gets none; the first lease claims it, under a new epoch.
+        A lane that another owner has claimed gets none; the first lease claims it, under a new epoch. Caps bind (see
+        `warmups`): whom one has kept from getting any is among the answer's `waits`.
         """
 
     async def settle(self, settlements: Sequence[Settlement], now: float) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import trio
 
 from sender.model import LaneId, Route, State
-from sender.queue.base import Lease, LeaseRequest, Settlement
+from sender.queue.base import Granted, Lease, LeaseRequest, Settlement
 from sender.queue.doubts import KEPT, Doubt, Parked
 from sender.queue.fates import DEFERRED, NUMBERS
 from sender.queue.later import group
@@ -17,9 +17,9 @@ from sender.queue.pack import decode, encode, size
 class MemoryDelivery(MemoryUpkeep):
     """Leasing and settling."""
 
-    async def lease(self, requests: Sequence[LeaseRequest], now: float) -> Sequence[Lease]:
+    async def lease(self, requests: Sequence[LeaseRequest], now: float) -> Granted:
         await trio.lowlevel.checkpoint()
-        leases: list[Lease] = []
+        leases = Granted()
         for request in requests:
             if self._claims.setdefault(request.lane, request.owner) == request.owner:
                 leases += self._grant(request, now)

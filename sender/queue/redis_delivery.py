@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from sender.model import Envelope, LaneId, Route
-from sender.queue.base import Lease, LeaseRequest, Settlement
+from sender.queue.base import Granted, Lease, LeaseRequest, Settlement
 from sender.queue.client import Client, Command
 from sender.queue.fates import DEFERRED, NUMBERS
 from sender.queue.keys import Layout, Partition
@@ -39,7 +39,7 @@ class RedisDelivery(RedisUpkeep):
         self._tokens = (f"{secrets.token_hex(6)}-{number}-" for number in itertools.count())
         self._unsure: set[tuple[Partition, str]] = set()  # ids of leases that may have been granted and got to nobody
 
-    async def lease(self, requests: Sequence[LeaseRequest], now: float) -> Sequence[Lease]:
+    async def lease(self, requests: Sequence[LeaseRequest], now: float) -> Granted:
         await self._give_back_unsure()
         by_partition: dict[Partition, list[LeaseRequest]] = defaultdict(list)
         for request in requests:
@@ -52,9 +52,9 @@ class RedisDelivery(RedisUpkeep):
             self._unsure.update((partition, token) for partition, token, _ in asked)
             raise
 
-    async def _granted(self, asked: Sequence[_Asked], answers: Sequence[Any]) -> list[Lease]:
+    async def _granted(self, asked: Sequence[_Asked], answers: Sequence[Any]) -> Granted:
         """The leases that the script granted; what they hold beyond that, or beside a broken pack, is handed back first."""
-        leases: list[Lease] = []
+        leases = Granted()
         more: list[Command] = []
         unreadable: list[tuple[Partition, str]] = []
         for (partition, _, requests), granted in zip(asked, answers, strict=True):
