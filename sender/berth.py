@@ -9,7 +9,7 @@
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Protocol
 
@@ -23,6 +23,7 @@ from sender.net.pool import Seat
 from sender.net.session import Failure, Session
 from sender.places import Places
 from sender.policy.receivers import Profile
+from sender.policy.rules import in_shadow
 from sender.policy.stops import Stops
 from sender.policy.throttle import Throttle
 from sender.policy.verdict import judge_failure, judge_result
@@ -44,6 +45,7 @@ class Sessions(Protocol):
     def session_opened(self, source: str, receiver: str, tls: str) -> None: ...
     def session_closed(self, source: str, receiver: str) -> None: ...
     def session_failed(self, receiver: str, kind: str) -> None: ...
+    def shadowed(self, receiver: str, would: Outcome) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -296,6 +298,10 @@ class Berth:
         outcome = judge_failure(backlog.profile, failure.step, reply=failure.reply, kind=failure.kind)
         deck.services.metrics.session_failed(deck.label, _kind(failure))
         deck.throttle.after(outcome, trio.current_time(), str(failure.reply) if failure.reply else failure.error)
+        if outcome.shadow is not None:
+            deck.services.metrics.shadowed(deck.label, outcome.shadow)
+            deck.services.on_trouble(f"{deck.label}: {in_shadow(outcome.shadow)}: {failure.reply}")
+            outcome = replace(outcome, shadow=None)  # told once, not for each message that waited
         if backlog.sessions > 1 or deck.throttle.paused(trio.current_time()):
             return  # other sessions go on with it, or the pause gives it back
         for held in backlog.drain():

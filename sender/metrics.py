@@ -94,6 +94,10 @@ class Metrics:
         self._refusals = self._counter(
             "penstock_refusals_total", "Attempts that were deferred or rejected, by reason.", "receiver", "category"
         )
+        # receiver: as above · rule: a rule of config/receivers with `shadow = true` · would: the Verdict it would have given
+        self._shadowed = self._counter(
+            "penstock_shadow_rules_total", "Attempts that a rule in shadow would have decided.", "receiver", "rule", "would"
+        )
         # receiver: as above
         self._in_doubt = self._counter(
             "penstock_in_doubt_total", "Attempts whose end of data was sent and whose reply never came.", "receiver"
@@ -177,8 +181,14 @@ class Metrics:
     def attempt(self, source: str, receiver: str, outcome: Outcome) -> None:
         """One attempt ended; its category is counted too unless it was delivered or never tried."""
         self._attempts[source, receiver, outcome.verdict].inc()
+        if outcome.shadow is not None:
+            self.shadowed(receiver, outcome.shadow)
         if outcome.verdict is Verdict.DEFERRED or outcome.verdict is Verdict.REJECTED:
             self._refusals[receiver, outcome.category].inc()
+
+    def shadowed(self, receiver: str, would: Outcome) -> None:
+        """A rule in shadow would have made this of a reply."""
+        self._shadowed[receiver, would.rule, would.verdict].inc()
 
     def finished(self, source: str, receiver: str, state: State) -> None:
         """One envelope reached its final state on this lane."""

@@ -160,6 +160,9 @@ class Outcome:
     limit: int | None = None  # messages per connection, for that action
     pause_max_s: float | None = None  # how far `pause_s` may grow while nothing but this comes back
     in_doubt: bool = False  # the end of data was sent and no reply could be read: the receiver may have the message
+    permanent: bool = False  # nobody can be reached at this address, neither by this message nor by another one
+    suppress_s: float | None = None  # how long the address gets no mail because of it, where that is not for good
+    shadow: "Outcome | None" = None  # what a rule that is only being tried would have made of it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

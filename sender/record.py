@@ -78,7 +78,7 @@ class Recorder:
         mx: str = "",
         seconds: float = 0.0,
     ) -> None:
-        """An attempt came to this outcome: settle, count, tell. What was not tried is not told."""
+        """An attempt came to this outcome: settle, count, tell. What was not tried is not told, but for a rule in shadow."""
         now = self._clock()
         fate = decide(held.campaign.curve, held.envelope, outcome, now, self._rng.random)
         attempt = Attempt(
@@ -102,14 +102,14 @@ class Recorder:
             self._end(attempt, fate.state, reply)
         else:
             self._put_back(attempt, fate)
-        if outcome.verdict is not Verdict.UNSENT:
+        if outcome.verdict is not Verdict.UNSENT or outcome.shadow is not None:
             self._on_attempt(attempt)
 
     def _end(self, attempt: Attempt, state: State, reply: Reply | None) -> None:
         held, event = attempt.held, _event(attempt, str(state))
         why, refused = _why(attempt) if state is State.UNKNOWN else "", None
         if self._digests is not None and nobody_there(attempt.outcome, reply):
-            refused = _nobody(self._digests, held.envelope, attempt.at)
+            refused = _nobody(self._digests, attempt)
         self._journal.ended((held.lease.id, held.position), state, event, at=attempt.at, why=why, refused=refused)
         self._settler.final(held.lease, held.position, state, event)
         if refused is not None:
@@ -190,8 +190,12 @@ def _why(attempt: Attempt) -> str:
     return what if attempt.mx and what.startswith((f"{attempt.mx}[", f"{attempt.mx} ")) else f"{attempt.mx}: {what}"
 
 
-def _nobody(digests: Digests, envelope: Envelope, now: float) -> Suppression:
-    return Suppression(digest=digests.of(envelope.address), reason=UNKNOWN_USER, source=envelope.id, at=now)
+def _nobody(digests: Digests, attempt: Attempt) -> Suppression:
+    envelope, for_s = attempt.held.envelope, attempt.outcome.suppress_s
+    expires = 0.0 if for_s is None else attempt.at + for_s
+    return Suppression(
+        digest=digests.of(envelope.address), reason=UNKNOWN_USER, source=envelope.id, at=attempt.at, expires=expires
+    )
 
 
 def _event(attempt: Attempt, kind: str) -> bytes:

@@ -52,13 +52,21 @@ KEY = DkimKey(domain="shop.example", selector="s1", algorithm=Algorithm.ED25519)
 
 # Rules whose names say what they do; "big" has limits that no test runs into unless it sets its own.
 _RULES: tuple[Mapping[str, object], ...] = (
+    {"name": "tried", "category": "block", "scope": "lane", "pattern": "no robots", "shadow": True},
     {"name": "pause", "category": "rate", "scope": "lane", "pattern": "slow down", "actions": ["pause"], "pause": "60s"},
     {"name": "one", "category": "connection_limit", "scope": "lane", "pattern": "too many conn", "actions": ["one_connection"]},
     {"name": "halve", "category": "rate", "scope": "lane", "pattern": "fewer please", "actions": ["halve"], "pause": "60s"},
     {"name": "not-now", "category": "rate", "verdict": "unsent", "pattern": "not now", "actions": ["pause"], "pause": "60s"},
     {"name": "nobody", "category": "unknown_user", "pattern": "user unknown"},
 )
-_EXAMPLES = ("450 slow down", "421 too many connections", "450 fewer please", "450 not now", "550 user unknown")
+_EXAMPLES = (
+    "554 no robots",
+    "450 slow down",
+    "421 too many connections",
+    "450 fewer please",
+    "450 not now",
+    "550 user unknown",
+)
 _LIMITS = {"connections": 10, "messages_per_second": 10_000, "connections_per_minute": 60_000, "idle_s": "60s"}
 
 

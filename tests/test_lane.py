@@ -168,6 +168,13 @@ async def test_nudges_do_not_wake_a_paused_lane_for_work(autojump_clock: MockClo
         assert rig.queue.calls["lease"] <= 2
 
 
+async def test_what_a_rule_in_shadow_would_make_of_a_closed_door_is_told_and_not_done(autojump_clock: MockClock) -> None:
+    answers = iter([Failure(step=Step.GREETING, reply=Reply(code=554, lines=("no robots",)))])
+    rig = Rig(office=Office(turns_away=lambda destination: next(answers, None)))
+    await ran(rig, 10)
+    assert rig.troubles == ["big: _default/tried in shadow would say unsent, scope lane, category block, pause: 554 no robots"]
+
+
 async def test_a_session_limit_is_kept_per_connection(autojump_clock: MockClock) -> None:
     rig = Rig(limits={"messages_per_connection": 20}, office=Office(ahead=5))
     await ran(rig, 150)

@@ -39,6 +39,14 @@ def test_attempt_counts_by_lane_and_outcome_and_refusals_by_reason(registry: Col
     assert sum(sample.value for sample in refusals[0].samples if sample.name.endswith("_total")) == 2
 
 
+def test_a_rule_in_shadow_is_counted_by_what_it_would_say(registry: CollectorRegistry, metrics: Metrics) -> None:
+    would = Outcome(verdict=Verdict.REJECTED, rule="google/tried")
+    metrics.attempt("s1", "google", Outcome(verdict=Verdict.DEFERRED, shadow=would))
+    metrics.shadowed("google", would)
+    assert value(registry, "penstock_shadow_rules_total", receiver="google", rule="google/tried", would="rejected") == 2
+    assert value(registry, "penstock_attempts_total", source="s1", receiver="google", outcome="rejected") is None
+
+
 def test_final_states_and_doubts(registry: CollectorRegistry, metrics: Metrics) -> None:
     metrics.finished("s1", "orange", State.DELIVERED)
     metrics.finished("s1", "orange", State.UNKNOWN)

@@ -250,6 +250,20 @@ async def test_who_does_not_exist_is_suppressed_for_all_lists() -> None:
     assert desk.told.refused == [Suppression(digest=digest, reason="unknown_user", source="spring:0", at=EPOCH)]
 
 
+async def test_who_may_come_back_is_suppressed_for_a_time() -> None:
+    desk = Desk()
+    (one,) = held(1)
+    desk.recorder.attempt(LANE, one, replace(NOBODY, suppress_s=7_776_000.0), step=Step.RCPT, reply=GONE)
+    assert [refused.expires for refused in desk.told.refused] == [EPOCH + 7_776_000]
+
+
+async def test_what_a_rule_in_shadow_would_do_is_told_even_of_what_was_not_tried() -> None:
+    desk = Desk()
+    (one,) = held(1)
+    desk.recorder.attempt(LANE, one, replace(UNSENT, shadow=NOBODY), step=Step.GREETING, reply=GONE)
+    assert [attempt.outcome.shadow for attempt in desk.log] == [NOBODY]
+
+
 @pytest.mark.parametrize(
     ("outcome", "reply"),
     [

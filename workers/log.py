@@ -20,6 +20,7 @@ from typing import Any, Literal
 import msgspec
 import structlog
 
+from sender.policy.rules import in_shadow
 from sender.record import Attempt
 
 Log = structlog.typing.FilteringBoundLogger
@@ -199,7 +200,10 @@ def set_up(role: str, *, level: Level = "info", style: Style = "json", descripto
 
 
 def attempt(log: Log, told: Attempt) -> None:
-    """One line for one finished attempt: who, where, what was answered at which step, and which rule decided."""
+    """One line for one finished attempt: who, where, what was answered at which step, and which rule decided.
+
+    Where a rule in shadow would have decided, the line says what that would have come to.
+    """
     envelope, outcome = told.held.envelope, told.outcome
     log.info(
         "attempt",
@@ -216,4 +220,5 @@ def attempt(log: Log, told: Attempt) -> None:
         rule=outcome.rule,
         seconds=round(told.seconds, 3),
         in_doubt=outcome.in_doubt,
+        **({} if outcome.shadow is None else {"shadow": in_shadow(outcome.shadow)}),
     )

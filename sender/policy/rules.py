@@ -6,11 +6,12 @@
 3. Patterns are searched in the reply's text as `printed` gives it: in lower case, cut to TEXT_LIMIT, with addresses and
    queue ids replaced. What a receiver sends can't be long enough to keep a pattern busy, and what it says again and again
    about ever other recipients is one text, whose outcome is remembered: 100 us the first time, 5 us after that.
+4. A rule with `shadow` is being tried: it never decides. Where it would have, the outcome tells what it would have done.
 """
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 from msgspec import Meta, Struct
@@ -49,6 +50,9 @@ class RuleTable(Struct, frozen=True, kw_only=True):
     pause_max: Seconds | None = None
     retry: Seconds | None = None
     limit: Annotated[int, Meta(ge=1)] | None = None
+    permanent: bool | None = None
+    suppress: Seconds | None = None
+    shadow: bool = False
     source: str = ""
     examples: tuple[str, ...] = ()
 
@@ -63,6 +67,10 @@ class RuleTable(Struct, frozen=True, kw_only=True):
             raise ValueError("a refusal can't be read as delivered")
         if self.verdict is Verdict.REJECTED and self.scope not in (Scope.RECIPIENT, Scope.MESSAGE):
             raise ValueError(f"scope '{self.scope}' blames more than the recipient: the verdict can't be rejected")
+        if self.permanent and (self.scope is not Scope.RECIPIENT or self.verdict not in (None, Verdict.REJECTED)):
+            raise ValueError("`permanent` is said of a refused recipient: it needs scope 'recipient' and no other verdict")
+        if (self.suppress is not None) != (self.permanent is False and self.category is Category.UNKNOWN_USER):
+            raise ValueError("`suppress` and `permanent = false` go together for category 'unknown_user', and only there")
         if not self.examples:
             raise ValueError("no example: give at least one reply that this rule decides")
 
@@ -78,6 +86,7 @@ class Rule:
     pattern: re.Pattern[str] | None
     temporary: Outcome  # for a 4xx reply
     permanent: Outcome  # for a 5xx reply
+    shadow: bool  # it never decides
     source: str
     examples: tuple[str, ...]
 
@@ -118,6 +127,7 @@ def compile_rule(table: RuleTable, receiver: str) -> tuple[Rule | None, list[tup
         pattern=pattern,
         temporary=_outcome(table, receiver, Verdict.DEFERRED),
         permanent=_outcome(table, receiver, _permanent(table.scope)),
+        shadow=table.shadow,
         source=table.source,
         examples=table.examples,
     )
@@ -135,29 +145,41 @@ class RuleBook:
         self._outcomes: dict[tuple[Step, int, str | None, str], Outcome] = {}
 
     def find(self, step: Step, reply: Reply) -> Rule | None:
-        """The first rule that covers this reply, or None."""
-        return self._find(step, reply, printed(reply))
+        """The rule that decides this reply, or None."""
+        return self._find(step, reply, printed(reply))[0]
+
+    def shadow(self, step: Step, reply: Reply) -> Rule | None:
+        """The rule that would decide this reply were it not only being tried, or None."""
+        return self._find(step, reply, printed(reply))[1]
 
     def outcome(self, step: Step, reply: Reply, read: Callable[[Rule | None, str], Outcome]) -> Outcome:
-        """What `read` makes of the first rule that covers this reply and of its text; remembered, so it must be pure."""
+        """What `read` makes of the rule that decides this reply and of its text; remembered, so it must be pure."""
         text = printed(reply)
         key = (step, reply.code, reply.enhanced, text)
         found = self._outcomes.get(key)
         if found is None:
             if len(self._outcomes) >= _OUTCOMES_LIMIT:
                 self._outcomes.clear()
-            found = self._outcomes[key] = read(self._find(step, reply, text), text)
+            rule, tried = self._find(step, reply, text)
+            found = read(rule, text)
+            if tried is not None:
+                found = replace(found, shadow=read(tried, text))
+            self._outcomes[key] = found
         return found
 
-    def _find(self, step: Step, reply: Reply, text: str) -> Rule | None:
+    def _find(self, step: Step, reply: Reply, text: str) -> tuple[Rule | None, Rule | None]:
+        """The first rule that covers this reply and decides, and the first before it that is only being tried."""
         key = (step, reply.code, reply.enhanced)
         candidates = self._candidates.get(key)
         if candidates is None:
             candidates = self._candidates_of(key)
+        tried = None
         for rule in candidates:
             if rule.pattern is None or rule.pattern.search(text):
-                return rule
-        return None
+                if not rule.shadow:
+                    return rule, tried
+                tried = tried or rule
+        return None, tried
 
     def _candidates_of(self, key: tuple[Step, int, str | None]) -> tuple[Rule, ...]:
         if len(self._candidates) >= _CANDIDATES_LIMIT:
@@ -181,6 +203,12 @@ def _told(word: str) -> str:
     return "#" if word.rstrip("])>.,;")[-1:].isdigit() and "/" not in word and "_" not in word else word
 
 
+def in_shadow(would: Outcome) -> str:
+    """In one line what a rule that is only being tried would have done."""
+    actions = f", {', '.join(would.actions)}" if would.actions else ""
+    return f"{would.rule} in shadow would say {would.verdict}, scope {would.scope}, category {would.category}{actions}"
+
+
 def example_reply(text: str) -> Reply:
     """A reply as written in a rule's examples: its lines as they came over the wire, code and enhanced code included."""
     found = [match.groups() for line in text.splitlines() if (match := _EXAMPLE.fullmatch(line.strip()))]
@@ -192,7 +220,8 @@ def misjudged(book: RuleBook, rule: Rule) -> Iterator[tuple[str, Rule | None]]:
     """The examples of this rule that another rule decides first, or none at all: each with who does."""
     for text in rule.examples:
         for step in rule.steps or (Step.RCPT,):
-            found = book.find(step, example_reply(text))
+            reply = example_reply(text)
+            found = book.shadow(step, reply) if rule.shadow else book.find(step, reply)
             if found is not rule:
                 yield text, found
 
@@ -207,9 +236,12 @@ def _permanent(scope: Scope) -> Verdict:
     return Verdict.REJECTED if scope in (Scope.RECIPIENT, Scope.MESSAGE) else Verdict.DEFERRED
 
 
-def _outcome(table: RuleTable, receiver: str, verdict: Verdict) -> Outcome:
+def _outcome(table: RuleTable, receiver: str, by_code: Verdict) -> Outcome:
+    verdict = table.verdict or by_code
+    refused = verdict is Verdict.REJECTED and table.scope is Scope.RECIPIENT
+    nobody = table.category is Category.UNKNOWN_USER if table.permanent is None else table.permanent
     return Outcome(
-        verdict=table.verdict or verdict,
+        verdict=verdict,
         scope=table.scope,
         category=table.category,
         rule=f"{receiver}/{table.name}",
@@ -218,6 +250,8 @@ def _outcome(table: RuleTable, receiver: str, verdict: Verdict) -> Outcome:
         pause_max_s=table.pause_max,
         retry_s=table.retry,
         limit=table.limit,
+        permanent=refused and nobody,
+        suppress_s=table.suppress if refused else None,
     )
 
 

@@ -57,7 +57,7 @@ class Digests:
 
 
 def nobody_there(outcome: Outcome, reply: Reply | None) -> bool:
-    """Whether a receiver has said, for good, that this mailbox does not exist.
+    """Whether a receiver has said that nobody reads this mailbox: for good, or for as long as the outcome tells.
 
     Nothing else suppresses by itself: not blocks, authentication or policy, which blame us; not a full mailbox, which may be
     emptied; not what DNS, silence or old age ended.

@@ -20,7 +20,7 @@ from sender.policy.rules import Rule
 DELIVERED = Outcome(verdict=Verdict.DELIVERED, category=Category.ACCEPTED, rule="accepted")
 
 # RFC 7505: the domain says that it takes no mail (5.1.10). For good, at the first look.
-NULL_MX = Outcome(verdict=Verdict.REJECTED, category=Category.ROUTING, rule="null-mx")
+NULL_MX = Outcome(verdict=Verdict.REJECTED, category=Category.ROUTING, rule="null-mx", permanent=True)
 
 # A delay that a text names is believed between half a minute and a day: less would hammer, more is a mistake or a trap.
 NAMED_MIN_S = 30.0
@@ -55,7 +55,7 @@ _FORBIDDEN = Outcome(verdict=Verdict.REJECTED, category=Category.ROUTING, rule="
 _OURS = Outcome(verdict=Verdict.UNSENT, scope=Scope.SESSION, category=Category.SYSTEM, rule="our-resources", retry_s=_OURS_S)
 _DNS_LATER = Outcome(verdict=Verdict.DEFERRED, category=Category.ROUTING, rule="dns-later")
 _DNS_AGAIN = Outcome(verdict=Verdict.DEFERRED, category=Category.ROUTING, rule="no-such-domain", retry_s=_SECOND_LOOK_S)
-_DNS_GONE = Outcome(verdict=Verdict.REJECTED, category=Category.ROUTING, rule="no-such-domain")
+_DNS_GONE = Outcome(verdict=Verdict.REJECTED, category=Category.ROUTING, rule="no-such-domain", permanent=True)
 
 # What no rule covers.
 _CLOSING = Outcome(verdict=Verdict.DEFERRED, scope=Scope.SESSION, category=Category.SYSTEM, rule="closing")
@@ -153,6 +153,8 @@ def _turned_away(outcome: Outcome) -> Outcome:
 
     The lane is held as the rule says; where no rule says so, for a minute, and longer each time.
     """
+    if outcome.shadow is not None:
+        outcome = replace(outcome, shadow=_turned_away(outcome.shadow))
     scope = outcome.scope if outcome.scope in (Scope.DOMAIN, Scope.CONFIG) else Scope.LANE
     if _BRAKES.intersection(outcome.actions):
         return replace(outcome, verdict=Verdict.UNSENT, scope=scope, retry_s=None)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from sender.model import Action, Category, Outcome, Reply, Scope, Step, Verdict
 from sender.policy import rules
-from sender.policy.rules import Rule, RuleBook, RuleTable, compile_rule, example_reply, printed
+from sender.policy.rules import Rule, RuleBook, RuleTable, compile_rule, example_reply, in_shadow, printed
 
 OUTCOME = Outcome(verdict=Verdict.DEFERRED)
 
@@ -133,3 +133,58 @@ def test_a_rule_that_costs_no_attempt_must_hold_its_envelopes_back(values: dict[
     rule, wrong = compile_rule(table, "x")
     assert (rule is not None) is good
     assert [key for key, _ in wrong] == ([] if good else ["verdict"])
+
+
+def test_a_rule_in_shadow_tells_what_it_would_do_and_leaves_the_decision_to_the_next() -> None:
+    tried = compiled(name="tried", pattern="slow", scope=Scope.LANE, actions=(Action.HALVE,), shadow=True)
+    again = compiled(name="again", pattern="slow", shadow=True)
+    live, later = compiled(name="live", pattern="slow"), compiled(name="later", codes=(450,))
+    book = RuleBook([tried, again, live, later])
+    assert (book.find(Step.RCPT, said("slow")), book.shadow(Step.RCPT, said("slow"))) == (live, tried)
+    assert (book.find(Step.RCPT, said("fast")), book.shadow(Step.RCPT, said("fast"))) == (later, None)
+
+    def read(rule: Rule | None, text: str) -> Outcome:
+        return OUTCOME if rule is None else rule.outcome(450)
+
+    outcome = book.outcome(Step.RCPT, said("slow"), read)
+    assert outcome.rule == "x/live"
+    assert outcome.shadow == tried.temporary
+    assert in_shadow(tried.temporary) == "x/tried in shadow would say deferred, scope lane, category rate, halve"
+    assert book.outcome(Step.RCPT, said("fast"), read).shadow is None
+
+
+def test_a_rule_behind_the_one_that_decides_is_not_being_tried() -> None:
+    live, tried = compiled(name="live", pattern="slow"), compiled(name="tried", pattern="slow", shadow=True)
+    assert RuleBook([live, tried]).shadow(Step.RCPT, said("slow")) is None
+
+
+@pytest.mark.parametrize(
+    ("values", "permanent", "suppress_s"),
+    [
+        ({"category": Category.UNKNOWN_USER}, True, None),
+        ({"category": Category.UNKNOWN_USER, "permanent": False, "suppress": 60.0}, False, 60.0),
+        ({"category": Category.UNKNOWN_USER, "verdict": Verdict.DEFERRED}, False, None),
+        ({"category": Category.UNKNOWN_USER, "scope": Scope.MESSAGE}, False, None),
+        ({"category": Category.ROUTING}, False, None),
+        ({"category": Category.ROUTING, "permanent": True}, True, None),
+    ],
+)
+def test_who_is_gone_for_good(values: dict[str, Any], permanent: bool, suppress_s: float | None) -> None:
+    rule = compiled(codes=(450, 550), **values)
+    assert (rule.outcome(550).permanent, rule.outcome(550).suppress_s) == (permanent, suppress_s)
+    assert (rule.outcome(450).permanent, rule.outcome(450).suppress_s) == (False, None)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"category": Category.ROUTING, "permanent": True, "scope": Scope.MESSAGE},
+        {"category": Category.ROUTING, "permanent": True, "verdict": Verdict.DEFERRED},
+        {"category": Category.UNKNOWN_USER, "permanent": False},
+        {"category": Category.UNKNOWN_USER, "suppress": 60.0},
+        {"category": Category.POLICY, "permanent": False, "suppress": 60.0},
+    ],
+)
+def test_what_a_rule_can_t_say_of_a_recipient(values: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="permanent"):
+        RuleTable(**{"name": "r", "codes": (550,), "examples": ("550 x",), **values})

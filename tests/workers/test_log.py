@@ -179,7 +179,12 @@ def test_an_attempt_tells_who_where_what_and_why(root_logging: None) -> None:
             step=Step.DOT,
             reply=None,
             why="connection lost",
-            outcome=Outcome(verdict=Verdict.DEFERRED, category=Category.NETWORK, in_doubt=True),
+            outcome=Outcome(
+                verdict=Verdict.DEFERRED,
+                category=Category.NETWORK,
+                in_doubt=True,
+                shadow=Outcome(verdict=Verdict.REJECTED, rule="google/tried"),
+            ),
             next=Later(due=1_700_000_300.0, attempts=1, doubts=1, tried_at=1_700_000_000.0),
             seconds=0.0,
         ),
@@ -208,6 +213,7 @@ def test_an_attempt_tells_who_where_what_and_why(root_logging: None) -> None:
         "in_doubt": False,
     }
     assert (doubtful["reply"], doubtful["in_doubt"]) == ("connection lost", True)
+    assert doubtful["shadow"] == "google/tried in shadow would say rejected, scope recipient, category other"
 
 
 def test_a_reader_that_stops_reading_holds_up_nobody() -> None:
