@@ -201,6 +201,9 @@ class LaneId:
         return f"{self.source}/{self.receiver}"
 
 
+UNLIMITED = 1_000_000_000_000  # envelopes: the cap of a lane that is warm, so that it needs no other way through the store
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cap:
     """How many envelopes may go in one sending day, in each of its hours and in each of its minutes, counted from its start."""
@@ -211,6 +214,11 @@ class Cap:
     per_day: int
     per_hour: int
     per_minute: int
+
+    @property
+    def limits(self) -> bool:
+        """Whether it holds anybody back: that of a warm lane does not."""
+        return self.per_day < UNLIMITED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

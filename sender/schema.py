@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from datetime import date
 from enum import Enum
+from types import UnionType
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import msgspec
@@ -129,8 +130,9 @@ def salvage(kind: type[T], table: object, errors: list[ConfigError], *, file: st
 
 
 def _field(wanted: Any, value: object, file: str, key: str, errors: list[ConfigError]) -> Any:
-    if isinstance(wanted, type) and issubclass(wanted, msgspec.Struct):
-        return salvage(wanted, value, errors, file=file, key=key)
+    table = _struct(wanted)
+    if table is not None:
+        return salvage(table, value, errors, file=file, key=key)
     element = _struct_element(wanted)
     if element is not None and isinstance(value, list | tuple):
         items = [salvage(element, item, errors, file=file, key=f"{key}[{place}]") for place, item in enumerate(value)]
@@ -165,6 +167,13 @@ def _in_words(text: str, wanted: Any) -> str:
 def _kinds(named: re.Match[str]) -> str:
     kinds = [_KINDS.get(kind, kind) for kind in named[1].split(" | ") if kind != "null"]
     return " or ".join(kinds)
+
+
+def _struct(wanted: Any) -> type[msgspec.Struct] | None:
+    """The struct of a field that is a table, or may be left out: its keys are reported one by one."""
+    options = [option for option in get_args(wanted) if option is not type(None)] if isinstance(wanted, UnionType) else [wanted]
+    only = options[0] if len(options) == 1 else None
+    return only if isinstance(only, type) and issubclass(only, msgspec.Struct) else None
 
 
 def _struct_element(wanted: Any) -> type[msgspec.Struct] | None:

@@ -4,6 +4,7 @@ import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from types import UnionType
 from typing import Any, get_args, get_origin
 
 import pytest
@@ -13,6 +14,7 @@ from msgspec.structs import fields
 from sender.assembly import identities
 from sender.errors import ConfigErrors
 from sender.model import Step
+from sender.policy.plans import BandTable, GateTable, PlanFile
 from sender.policy.receivers import ProfileFile
 from sender.settings import load, read, shipped
 from sender.settings.checks import ehlo_name, host_name, redis_flaw
@@ -23,8 +25,9 @@ def keys_of(kind: type[Struct], prefix: str = "") -> Iterator[str]:
     """Every key a file may have, in dotted form; keys of `[[tables]]` without their place."""
     for field in fields(kind):
         name = f"{prefix}{field.encode_name}"
-        inner = get_args(field.type)[0] if get_origin(field.type) is tuple else field.type
-        if isinstance(inner, type) and issubclass(inner, Struct):
+        several = get_origin(field.type) in (tuple, UnionType)
+        inner = get_args(field.type)[0] if several else field.type
+        if isinstance(inner, type) and issubclass(inner, Struct) and inner not in (GateTable, BandTable):  # written in one line
             yield from keys_of(inner, f"{name}.")
         else:
             yield name
@@ -47,7 +50,7 @@ def test_the_shipped_files_load() -> None:
     assert {"_default", "google", "microsoft", "yahoo", "apple", "orange", "laposte", "sfr", "free"} <= set(settings.receivers)
 
 
-@pytest.mark.parametrize("kind", [PenstockFile, SourcesFile, ProfileFile])
+@pytest.mark.parametrize("kind", [PenstockFile, SourcesFile, ProfileFile, PlanFile])
 def test_every_key_is_documented(kind: type[Struct]) -> None:
     text = (shipped() / "README.md").read_text(encoding="utf-8")
     documented = set(re.findall(r"^\| `([^`]+)` \|", text, re.MULTILINE))
@@ -264,3 +267,65 @@ def test_paths_are_absolute_whatever_the_directory_was_called(tmp_path: Path, mo
     monkeypatch.chdir(tmp_path)
     settings = load(Path("conf"))
     assert settings.path("keys/k.pem") == tmp_path / "conf" / "keys" / "k.pem"
+
+
+def test_plans_of_sources_are_by_receiver(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        "sources.toml",
+        """
+        [[source]]
+        name = "a"
+        ehlo = "a.example"
+        [[source]]
+        name = "b"
+        ehlo = "b.example"
+        warmup = "steady"
+        [[source]]
+        name = "c"
+        ehlo = "c.example"
+        warmup = { google = "cautious", other = "steady" }
+        """,
+    )
+    write(tmp_path, "warmup/mine.toml", "[stages]\nday = [1, 2]\n")
+    settings = load(tmp_path)
+    assert settings.warmup == {
+        "a": {"default": "none"},
+        "b": {"default": "steady"},
+        "c": {"default": "none", "google": "cautious", "other": "steady"},
+    }
+    assert set(settings.plans) == {"steady", "cautious", "sendgrid", "sparkpost", "mailtrap", "mine"}
+    assert settings.plans["mine"] == (str(tmp_path / "warmup/mine.toml"), {"stages": {"day": [1, 2]}})
+
+
+def test_plans_and_receivers_that_are_not_there_are_named(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        "sources.toml",
+        """
+        [[source]]
+        name = "a"
+        ehlo = "a.example"
+        warmup = "stedy"
+        [[source]]
+        name = "b"
+        ehlo = "b.example"
+        warmup = { default = "nine", gogle = "steady", _default = "steady" }
+        [[source]]
+        name = "c"
+        ehlo = "c.example"
+        warmup = 7
+        """,
+    )
+    write(tmp_path, "penstock.toml", '[[identity]]\ndomain = "a.example"\nsigned = false\nwarmup = "casual"')
+    write(tmp_path, "receivers/mine.toml", 'warmup = "sparkpots"\n[match]\nmx = [".mine.example"]\n')
+    write(tmp_path, "warmup/own.toml", "[stages]\nday = [1, 2]\n[receiver.orang]\nstay = 2\n")
+    found = problems(tmp_path)
+    assert found[0] == "sources.toml: source[2].warmup: expected a text or a table; found 7"
+    assert found[1] == "warmup/own.toml: receiver.orang: no receiver 'orang'; did you mean 'orange'?"
+    assert found[2] == "sources.toml: source[0].warmup: no plan 'stedy'; did you mean 'steady'?"
+    assert found[3].startswith("sources.toml: source[1].warmup.default: no plan 'nine'; did you mean 'none'?")
+    assert found[4] == "sources.toml: source[1].warmup.gogle: no receiver 'gogle'; did you mean 'google'?"
+    assert found[5].startswith("sources.toml: source[1].warmup._default: no receiver '_default'")
+    assert found[6].startswith("penstock.toml: identity[0].warmup: no plan 'casual'; allowed: cautious, mailtrap, none,")
+    assert found[7:] == ["receivers/mine.toml: warmup: no plan 'sparkpots'; did you mean 'sparkpost'?"]

@@ -35,9 +35,10 @@ def environment(installed: Path) -> dict[str, str]:
 def test_it_finds_its_own_configuration(installed: Path, tmp_path: Path) -> None:
     code = "import sender.settings as s; print(s.shipped())"
     assert run("-c", code, cwd=tmp_path, env=environment(installed)).strip() == str(installed / "sender" / "config")
-    assert sorted(path.name for path in (installed / "sender" / "config" / "receivers").iterdir()) == sorted(
-        path.name for path in (ROOT / "config" / "receivers").iterdir()
-    )
+    for folder in ("receivers", "warmup"):
+        assert sorted(path.name for path in (installed / "sender" / "config" / folder).iterdir()) == sorted(
+            path.name for path in (ROOT / "config" / folder).iterdir()
+        )
 
 
 @pytest.mark.integration

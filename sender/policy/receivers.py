@@ -46,6 +46,7 @@ class ProfileFile(Struct, frozen=True, kw_only=True):
     limits: Limits = Limits()
     tls: TlsPolicy = TlsPolicy.OPPORTUNISTIC
     pipelining: Pipelining = Pipelining.CHAIN
+    warmup: str = ""
     rule: tuple[RuleTable, ...] = ()
 
 
@@ -59,6 +60,7 @@ class Profile:
     limits: Limits
     tls: TlsPolicy
     pipelining: Pipelining
+    warmup: str  # the warmup plan of whoever has none for this receiver; "none": it needs none; "": nothing is said
     own: tuple[Rule, ...]  # the rules of its own file
     book: RuleBook  # those, then the default ones
 
@@ -172,6 +174,7 @@ def _profile(name: str, file: str, parsed: ProfileFile, own: tuple[Rule, ...], d
         limits=parsed.limits,
         tls=parsed.tls,
         pipelining=parsed.pipelining,
+        warmup=parsed.warmup,
         own=own,
         book=RuleBook(own + default),
     )

@@ -134,7 +134,7 @@ def _stretches(schedule: Schedule, around: float) -> list[tuple[float, float]]:
         for window in schedule.windows:
             if day.weekday() in window.days:
                 opens, closes = (day + timedelta(minutes=minutes) for minutes in (window.opens, window.closes))
-                found.append((_instant(schedule.zone, opens), _instant(schedule.zone, closes)))
+                found.append((instant(schedule.zone, opens), instant(schedule.zone, closes)))
     merged: list[tuple[float, float]] = []
     for begin, end in sorted(found):
         if merged and begin <= merged[-1][1]:
@@ -144,7 +144,7 @@ def _stretches(schedule: Schedule, around: float) -> list[tuple[float, float]]:
     return merged
 
 
-def _instant(zone: ZoneInfo, local: datetime) -> float:
+def instant(zone: ZoneInfo, local: datetime) -> float:
     """When the zone's clock first shows this time or, where it leaps over it, when it leaps."""
     at = local.replace(tzinfo=zone).timestamp()
     if datetime.fromtimestamp(at, zone).replace(tzinfo=None, fold=0) == local:

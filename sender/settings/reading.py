@@ -14,6 +14,7 @@ from sender.errors import ConfigError, ConfigErrors
 from sender.model import Source, Step
 from sender.schema import convert, salvage
 from sender.settings.checks import main_problems, source_problems
+from sender.settings.choosing import choices, plan_problems, warmup_problems
 from sender.settings.sections import (
     Delivery,
     Fleet,
@@ -33,7 +34,7 @@ from sender.settings.sections import (
     deadlines,
 )
 
-PENSTOCK, SOURCES, RECEIVERS = "penstock.toml", "sources.toml", "receivers"
+PENSTOCK, SOURCES, RECEIVERS, WARMUP = "penstock.toml", "sources.toml", "receivers", "warmup"
 
 S = TypeVar("S", bound=Struct)
 
@@ -57,6 +58,8 @@ class Settings:
     identities: tuple[Identity, ...]
     sources: tuple[Source, ...]
     receivers: Mapping[str, tuple[str, Mapping[str, Any]]]  # profile name -> its file and its table, for Profiles.parse
+    plans: Mapping[str, tuple[str, Mapping[str, Any]]]  # warmup plan -> its file and its table, for Plans.parse
+    warmup: Mapping[str, Mapping[str, str]]  # source -> receiver or "default" -> the name of a plan, or "none"
 
     @property
     def deadlines(self) -> Mapping[Step, float]:
@@ -108,6 +111,9 @@ def read(directory: Path | None = None) -> Reading:
     errors += main_problems(main, identities, str(main_file))
     sources = _sources(sources_file, errors)
     errors += source_problems(sources, str(sources_file))
+    receivers, plans = _tables(home, RECEIVERS, errors), _tables(home, WARMUP, errors)
+    errors += plan_problems(receivers, plans)
+    errors += warmup_problems(sources, identities, receivers, plans, str(sources_file), str(main_file))
     settings = Settings(
         directory=home,
         redis=main.redis,
@@ -123,7 +129,9 @@ def read(directory: Path | None = None) -> Reading:
         suppression=main.suppression,
         identities=main.identity,
         sources=tuple(_source(table) for table in sources if table is not None),
-        receivers=_receivers(home, errors),
+        receivers=receivers,
+        plans=plans,
+        warmup={table.name: choices(table) for table in sources if table is not None},
     )
     return Reading(settings=settings, errors=tuple(errors))
 
@@ -189,9 +197,9 @@ def _sources(path: Path, errors: list[ConfigError]) -> list[SourceTable | None]:
     return items
 
 
-def _receivers(home: Path, errors: list[ConfigError]) -> dict[str, tuple[str, Mapping[str, Any]]]:
-    """Every receiver's table as it stands: what it means is the policy's business."""
-    paths = {path.stem: path for place in (shipped(), home) for path in sorted((place / RECEIVERS).glob("*.toml"))}
+def _tables(home: Path, folder: str, errors: list[ConfigError]) -> dict[str, tuple[str, Mapping[str, Any]]]:
+    """Every table of receivers/ or warmup/ as it stands: what it means is the policy's business."""
+    paths = {path.stem: path for place in (shipped(), home) for path in sorted((place / folder).glob("*.toml"))}
     return {name: (str(path), _table(path, errors)) for name, path in sorted(paths.items())}
 
 

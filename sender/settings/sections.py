@@ -13,6 +13,9 @@ _MINUTE = 60.0
 _HOUR = 3600.0
 _DAY = 86400.0
 
+NO_WARMUP = "none"  # what stands where a plan could be named
+DEFAULT_WARMUP = "default"  # the receivers for which a source names no plan of their own
+
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Count = Annotated[int, Meta(ge=1)]
 
@@ -130,6 +133,7 @@ class Identity(Struct, frozen=True, kw_only=True):
     message_id_domain: str = ""  # "" is the domain itself
     also: tuple[str, ...] = ()
     signed: bool = True  # false: a relay behind us signs, and mail leaves here unsigned
+    warmup: str = NO_WARMUP  # a plan for the domain itself, on all sources together
     canonicalization: Literal["relaxed/relaxed", "relaxed/simple", "simple/relaxed", "simple/simple"] = "relaxed/relaxed"
 
 
@@ -139,6 +143,7 @@ class SourceTable(Struct, frozen=True, kw_only=True):
     address: str = ""
     pool: str = "main"
     host: str = ""
+    warmup: str | dict[str, str] = NO_WARMUP  # a plan, or plans by receiver with one for `default`
 
 
 class PenstockFile(Struct, frozen=True, kw_only=True):

@@ -212,3 +212,11 @@ def test_the_suppression_key_is_read(home: Path) -> None:
     assert "suppression.key_file: " in found
     assert "expected 64 hexadecimal digits and nothing else" in found
     assert "secret" not in found
+
+
+def test_a_warmup_plan_that_is_wrong_is_reported(home: Path) -> None:
+    put(home, "warmup/mine.toml", 'stay = 0\ntime_zone = "Paris"\n[stages]\nday = [1]\n')
+    put(home, "warmup/broken.toml", "[stages")
+    found = fatal(home)
+    assert [line.partition(":")[0] for line in found] == ["warmup/broken.toml", "warmup/mine.toml"]
+    assert "stay: expected a whole number >= 1; found 0" in found[1]

@@ -25,6 +25,8 @@ def test_what_it_writes_loads_and_equals_the_defaults(tmp_path: Path) -> None:
     )
     assert (home / "keys").stat().st_mode & 0o777 == 0o700
     assert (home / "README.md").is_file()
+    assert (home / "warmup").is_dir()
+    assert own.plans == shipped.plans
 
 
 def test_it_is_commented(tmp_path: Path) -> None:

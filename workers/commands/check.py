@@ -15,6 +15,7 @@ import click
 from sender.content.key import PrivateKey
 from sender.content.rotation import Algorithm
 from sender.errors import ConfigError, ConfigErrors
+from sender.policy.plans import Plans
 from sender.policy.receivers import Profiles
 from sender.settings import Settings, read
 from sender.settings.checks import redis_flaw
@@ -64,6 +65,14 @@ def _receivers(settings: Settings, today: date) -> Iterator[Finding]:
     readable = {name: raw for name, raw in settings.receivers.items() if raw[1]}  # an unreadable one was reported already
     try:
         Profiles.parse(readable)
+    except ConfigErrors as several:
+        yield from (Finding(error=error) for error in several.errors)
+
+
+def _plans(settings: Settings, today: date) -> Iterator[Finding]:
+    readable = {name: raw for name, raw in settings.plans.items() if raw[1]}  # an unreadable one was reported already
+    try:
+        Plans.parse(readable)
     except ConfigErrors as several:
         yield from (Finding(error=error) for error in several.errors)
 
@@ -155,6 +164,7 @@ def _source(settings: Settings, key: str, why: str) -> Finding:
 
 CHECKS: tuple[Callable[[Settings, date], Iterator[Finding]], ...] = (
     _receivers,
+    _plans,
     _keys,
     _tokens,
     _suppression,

@@ -16,7 +16,8 @@ _KEYS = "keys"  # where penstock.toml shows keys; private from the start
 def command(directory: Path) -> None:
     """Write a commented configuration to DIRECTORY.
 
-    Profiles of receivers stay with the program: a file of the same name in DIRECTORY/receivers replaces one.
+    Profiles of receivers and warmup plans stay with the program: a file of the same name in DIRECTORY/receivers or
+    DIRECTORY/warmup replaces one.
     """
     for path in write(directory):
         click.echo(f"wrote {path}")
@@ -33,7 +34,8 @@ def write(directory: Path) -> list[Path]:
     if there:
         raise ConfigErrors(there)
     try:
-        (directory / "receivers").mkdir(parents=True, exist_ok=True)
+        for place in ("receivers", "warmup"):
+            (directory / place).mkdir(parents=True, exist_ok=True)
         (directory / _KEYS).mkdir(mode=0o700, exist_ok=True)
         for path in targets:
             path.write_bytes((shipped() / path.name).read_bytes())
