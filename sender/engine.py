@@ -150,10 +150,10 @@ class Engine:
         if self._draining.is_set():
             return  # since `drain` was called while the store was asked: a lane begun now would be told by nobody
         self._share()
-        now, wanted = self._services.lanes.clock(), list[tuple[LaneId, Route, Source]]()
+        now, wanted = self._services.lanes.clock(), dict[LaneId, tuple[Route, Source]]()
         for waiting in ready:
             for source in self._shares.called(waiting, now):
-                self._serve(waiting.route, source, wanted)
+                self._serve(waiting.route.shared, source, wanted)
         self._begin(nursery, wanted)
 
     def _share(self) -> None:
@@ -163,19 +163,20 @@ class Engine:
                 if not self._shares.is_mine(lane.id, lane.source):
                     lane.drain()
 
-    def _serve(self, route: Route, source: Source, wanted: list[tuple[LaneId, Route, Source]]) -> None:
+    def _serve(self, route: Route, source: Source, wanted: dict[LaneId, tuple[Route, Source]]) -> None:
         """This lane's route has work: tell the lane, or note that one is wanted."""
         lane_id = LaneId(source=source.name, receiver=route.receiver)
         lane = self._lanes.get(lane_id)
         if lane is not None:
             lane.nudge()
         elif source.name in self._sources and lane_id not in self._claimed and self._shares.is_mine(lane_id, source):
-            wanted.append((lane_id, route, source))
+            wanted[lane_id] = route, source
 
-    def _begin(self, nursery: trio.Nursery, wanted: Sequence[tuple[LaneId, Route, Source]]) -> None:
+    def _begin(self, nursery: trio.Nursery, wanted: Mapping[LaneId, tuple[Route, Source]]) -> None:
         """Begin as many of these lanes as there is time and room for."""
         room = self._lanes_most - len(self._lanes)
-        for lane_id, route, source in wanted[: min(room, 0 if self._late else _BEGUN_AT_ONCE)]:
+        most = max(0, min(room, 0 if self._late else _BEGUN_AT_ONCE))
+        for lane_id, (route, source) in islice(wanted.items(), most):
             profile = self._services.lanes.profiles.profile(route.receiver)
             lane = Lane(route, source, profile, self._services.lanes, self._throttles.pop(lane_id, None))
             self._lanes[lane_id] = lane

@@ -24,6 +24,7 @@ from sender.content.spec import dump
 from sender.errors import ConfigErrors, ContentError
 from sender.lookups import Lookups, Resolves
 from sender.model import Envelope, Route, State
+from sender.policy.engagement import band_of
 from sender.policy.receivers import Profiles
 from sender.policy.suppression import Digests
 from sender.queue.base import BATCH_ROWS, Announcement, CampaignStatus, Chunk, Inflow, Queue, Refusal, RoutedPack, RowBatch
@@ -219,7 +220,8 @@ class Expander:
         packs = []
         for receiver, envelopes in routed.items():
             route = Route(pool=campaign.spec.pool, receiver=receiver)
-            cut = runs(envelopes, self._pack_size)
+            # Packs are of one band each, and wait beside each other: the order within a band stays as it was submitted.
+            cut = runs(sorted(envelopes, key=lambda envelope: band_of(envelope.fields)), self._pack_size)
             packs += [RoutedPack(route=route, pack=encode(some), count=len(some)) for some in cut]
         return packs
 

@@ -167,7 +167,14 @@ class Lane:
         owner, most = self._services.owner(), self._allowance(now)
         warming = self._services.warming(self.id)
         request = LeaseRequest(
-            lane=self.id, route=self.route, owner=owner, envelopes=most, capped=warming.capped, account=warming.account
+            lane=self.id,
+            route=self.route,
+            owner=owner,
+            envelopes=most,
+            capped=warming.capped,
+            account=warming.account,
+            choice=warming.choice,
+            engagement_min=warming.engagement_min,
         )
         leases = await self._services.leaser.lease(request)
         for lease in leases:

@@ -6,15 +6,22 @@ from dataclasses import dataclass
 import trio
 
 from sender.errors import BackendError
+from sender.model import Choice
 from sender.queue.base import Granted, LeaseRequest, Queue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Warming:
-    """Which caps hold a lane: its own, and that of a shared account. A lane that is warm has neither."""
+    """How a lane stands to the warmup of its pool at its receiver.
+
+    Caps hold it, its own and that of a shared account: a lane that is warm has neither. What it takes of its route depends
+    on whether it, or others of its pool, warm up there.
+    """
 
     capped: bool = False
     account: str = ""
+    choice: Choice = Choice.OLDEST
+    engagement_min: int = 0  # see LeaseRequest
 
 
 WARM = Warming()

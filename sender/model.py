@@ -96,6 +96,14 @@ class Mark(StrEnum):
         return self is not Mark.LIMITED and self is not Mark.TURNED_AWAY
 
 
+class Choice(StrEnum):
+    """Which of a campaign's ready packs a lane takes: how it stands to the warmup of its pool at its receiver."""
+
+    OLDEST = "oldest"  # nobody there warms up
+    ENGAGED = "engaged"  # it warms up: the most engaged recipients first, and none below its plan's minimum
+    REST = "rest"  # it is warm beside some that warm up: the least engaged first, and others as far as `spill` permits
+
+
 class TlsPolicy(StrEnum):
     """What a receiver's sessions ask of STARTTLS."""
 
@@ -181,13 +189,31 @@ class Source:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """Pool x receiver: where ready packs wait."""
+    """Pool x receiver: where ready packs wait. With a `source` it is that source's own: no other takes what waits there."""
 
     pool: str
     receiver: str
+    source: str = ""
+
+    @classmethod
+    def read(cls, text: str) -> "Route":
+        """A route from its name: neither a pool nor a source has a "/" or an "@" in its own."""
+        where, _, receiver = text.partition("/")
+        pool, _, source = where.partition("@")
+        return cls(pool=pool, receiver=receiver, source=source)
+
+    @property
+    def shared(self) -> "Route":
+        """The route that all sources of the pool take from."""
+        return Route(pool=self.pool, receiver=self.receiver) if self.source else self
+
+    def own(self, source: str) -> "Route":
+        """That source's own route."""
+        return Route(pool=self.pool, receiver=self.receiver, source=source)
 
     def __str__(self) -> str:
-        return f"{self.pool}/{self.receiver}"
+        own = f"@{self.source}" if self.source else ""
+        return f"{self.pool}{own}/{self.receiver}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

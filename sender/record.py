@@ -11,7 +11,7 @@ from typing import Protocol
 from sender.backlog import Held
 from sender.events import NOT_DUE, Event
 from sender.model import Envelope, LaneId, Outcome, Reply, State, Step, Verdict
-from sender.policy.retry import Final, Later, decide
+from sender.policy.retry import Final, Later, decide, stays
 from sender.policy.suppression import UNKNOWN_USER, Digests, nobody_there
 from sender.queue.base import Again
 from sender.queue.doubts import Parked
@@ -122,7 +122,8 @@ class Recorder:
 
     def _put_back(self, attempt: Attempt, later: Later) -> None:
         held, tried = attempt.held, attempt.outcome.verdict is not Verdict.UNSENT
-        again, event = _again(held, later, tried=tried), _event(attempt, "deferred") if tried else None
+        source = attempt.lane.source if stays(attempt.outcome) else ""
+        again, event = _again(held, later, tried=tried, source=source), _event(attempt, "deferred") if tried else None
         if event is None:
             self._journal.untried((held.lease.id, held.position))
         else:
@@ -173,9 +174,9 @@ class Recorder:
         self._settler.again(held.lease, Again(position=held.position, envelope=held.envelope, due=due, tried=False))
 
 
-def _again(held: Held, later: Later, *, tried: bool) -> Again:
+def _again(held: Held, later: Later, *, tried: bool, source: str) -> Again:
     envelope = replace(held.envelope, attempts=later.attempts, doubts=later.doubts, tried_at=later.tried_at)
-    return Again(position=held.position, envelope=envelope, due=later.due, tried=tried)
+    return Again(position=held.position, envelope=envelope, due=later.due, tried=tried, source=source)
 
 
 def _tried(envelope: Envelope, outcome: Outcome) -> Envelope:

@@ -228,7 +228,7 @@ def _retell(sheet: Sheet, position: int, outcome: Outcome) -> None:
                 sheet.refused.append(outcome.refused)
         case Back():
             counts = replace(envelope, attempts=outcome.attempts, doubts=outcome.doubts, tried_at=outcome.tried_at)
-            sheet.again.append(Again(position=position, envelope=counts, due=outcome.due))
+            sheet.again.append(Again(position=position, envelope=counts, due=outcome.due, source=outcome.source))
 
 
 def _tried(envelope: Envelope, line: bytes) -> Envelope:

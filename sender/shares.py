@@ -40,7 +40,9 @@ class Shares:
 
     def called(self, waiting: ReadyRoute, now: float) -> Sequence[Source]:
         """The sources whose lanes this route's work is for at this moment, Unix seconds; some may be of another host."""
-        pool = self._pools.get(waiting.route.pool, ())
+        pool, own = self._pools.get(waiting.route.pool, ()), waiting.route.source
+        if own:
+            return tuple(source for source in pool if source.name == own)
         if len(pool) < 2 or waiting.envelopes > self._most_for_one:
             return pool
         turn = crc32(waiting.route.receiver.encode())

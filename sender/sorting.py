@@ -11,6 +11,7 @@ from sender.content.row import read_row
 from sender.errors import ContentError
 from sender.events import Event
 from sender.model import Envelope, State
+from sender.policy import engagement
 from sender.queue.base import BATCH_ROWS, Chunk, Inflow, RoutedPack, RowBatch
 
 _lines = msgspec.json.Decoder()
@@ -34,6 +35,7 @@ class Sorting:
             return
         try:
             address, fields = read_row(row)
+            _check_engagement(fields)
         except ContentError as error:
             self.end(ordinal, row, State.INVALID, str(error))
             return
@@ -80,6 +82,14 @@ class Sorting:
             drop=inflow.repeats,
             events=tuple(self.events),
         )
+
+
+def _check_engagement(fields: Mapping[str, str]) -> None:
+    """A score that can't be read would be one that is read and ignored: who has it ends here, and the event says why."""
+    try:
+        engagement.read(fields.get(engagement.FIELD, ""))
+    except ValueError as error:
+        raise ContentError(engagement.FIELD, str(error)) from error
 
 
 def read_batch(batch: RowBatch) -> Sequence[object]:

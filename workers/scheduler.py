@@ -35,6 +35,7 @@ async def schedule(process: Process) -> None:
         duties.start_soon(_repeat, process, 1.0, lambda: _control(process, controller))
         duties.start_soon(_repeat, process, 2.0, lambda: _measure(process, profiles))
         duties.start_soon(_repeat, process, 2.0, store.run_once)
+        duties.start_soon(_repeat, process, 5.0, lambda: _unbind(process))
         process.ready = True
 
 
@@ -66,6 +67,14 @@ async def _keep_owners(process: Process, watch: Watch, journals: Recovery) -> No
 async def _control(process: Process, controller: Controller) -> None:
     while await controller.run_once(process.clock()) and not process.draining.is_set():
         pass  # millions may have to end: each round a bounded part of them
+
+
+async def _unbind(process: Process) -> None:
+    """What stays with a source that is gone, or that does not come for it for as long as mail lives, is anybody's."""
+    pools = {source.name: source.pool for source in process.settings.sources}
+    patience_s = process.settings.retry.give_up
+    while count := await process.queue.unbind(pools, patience_s, process.clock(), _AT_ONCE):
+        process.log.warning("unbound", envelopes=count, why="they waited for a source that is gone, or does not come for them")
 
 
 async def _measure(process: Process, profiles: Profiles) -> None:

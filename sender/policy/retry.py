@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import assert_never
 
-from sender.model import Envelope, Outcome, State, Verdict
+from sender.model import Category, Envelope, Outcome, Scope, State, Verdict
 
 UNSENT_S = 30.0  # where an outcome names no wait; what a lane lets go of untried does not come here, and is ready at once
 
@@ -64,6 +64,9 @@ class Final:
 
 Decision = Later | Final
 
+# What a receiver may think of a source, as against how many connections it takes or what the network does.
+_REPUTATION = frozenset({Category.BLOCK, Category.CONTENT, Category.POLICY, Category.RATE})
+
 _DELIVERED = Final(state=State.DELIVERED)
 _REJECTED = Final(state=State.REJECTED)
 _EXPIRED = Final(state=State.EXPIRED)
@@ -83,6 +86,14 @@ def decide(curve: RetryCurve, envelope: Envelope, outcome: Outcome, now: float, 
             return _unsent(curve, envelope, outcome, now)
         case _ as never:
             assert_never(never)
+
+
+def stays(outcome: Outcome) -> bool:
+    """Whether the next try must be from the same source: it was deferred because of what the receiver thinks of that one.
+
+    The same mail from another address would dodge the answer, and spread what was thought to that address.
+    """
+    return outcome.verdict is Verdict.DEFERRED and outcome.scope is Scope.LANE and outcome.category in _REPUTATION
 
 
 def _deferred(curve: RetryCurve, envelope: Envelope, outcome: Outcome, now: float, rng: Callable[[], float]) -> Decision:

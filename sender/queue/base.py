@@ -20,12 +20,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from sender.model import Envelope, LaneId, Mark, Route, State
+from sender.model import Choice, Envelope, LaneId, Mark, Route, State
 from sender.queue.control import FOR_EVER, Controls
 from sender.queue.doubts import Doubts, Parked
 from sender.queue.finding import Finds
 from sender.queue.owners import Owners
 from sender.queue.standing import Standings
+from sender.queue.staying import Stays
 from sender.queue.suppressions import Suppression, Suppressions
 from sender.queue.warmups import Wait
 
@@ -80,6 +81,21 @@ class RoutedPack:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Spill:
+    """For how long warm lanes leave a campaign's envelopes to those of their pool that warm up at the receiver."""
+
+    after_s: float = 0.0  # from when they were queued; 0: not at all; FOR_EVER: while any there warms up
+    start: float = 0.0  # and not from before this, Unix seconds: the campaign's start
+
+    def until(self, queued_at: float) -> float:
+        """When those queued then are anybody's, Unix seconds."""
+        return max(queued_at, self.start) + self.after_s if self.after_s else -FOR_EVER
+
+
+AT_ONCE = Spill()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Chunk:
     """One step of expansion: these batches became these packs and these final states, all or nothing."""
 
@@ -92,6 +108,7 @@ class Chunk:
     ended: tuple[tuple[int, State], ...] = ()  # which ones: ordinal, state
     drop: tuple[str, ...] = ()  # repeated entries to drop along with these
     events: tuple[bytes, ...] = ()
+    spill: Spill = AT_ONCE  # of the campaign, like its priority
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +120,10 @@ class ReadyRoute:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaseRequest:
-    """A lane asks for up to `envelopes` of its route's work. A lane has one owner process at a time."""
+    """A lane asks for up to `envelopes` of its route's work, and of what waits for its source alone.
+
+    A lane has one owner process at a time.
+    """
 
     lane: LaneId
     route: Route
@@ -111,6 +131,8 @@ class LeaseRequest:
     envelopes: int
     capped: bool = False  # the lane is warming up: nothing without a cap in force. A cap that is in force binds in any case
     account: str = ""  # the shared account whose units it takes besides, if any
+    choice: Choice = Choice.OLDEST
+    engagement_min: int = 0  # the least that it takes, where it warms up; of a warm lane, that those beside it take
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,6 +171,7 @@ class Again:
     envelope: Envelope
     due: float
     tried: bool = True  # an attempt ended in "later": counted among the deferrals, if `due` is not 0
+    source: str = ""  # who alone may try it again; "": whoever might try it before
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,7 +226,7 @@ class Depth:
     refused: int  # entries in the dead-letter stream
 
 
-class Queue(Owners, Controls, Doubts, Suppressions, Finds, Standings, Protocol):
+class Queue(Owners, Controls, Doubts, Suppressions, Finds, Standings, Stays, Protocol):
     """A queue backend. Every method may block, is a checkpoint, and raises BackendError with nothing half-written."""
 
     async def announce(self, campaign: str, spec: bytes) -> None:

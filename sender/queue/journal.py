@@ -106,7 +106,8 @@ class Journal:
 
     def back(self, key: Key, again: Again, event: bytes) -> None:
         envelope = again.envelope
-        self._outcome(key, (BACK, key, again.due, envelope.attempts, envelope.doubts, envelope.tried_at, event))
+        counts = envelope.attempts, envelope.doubts, envelope.tried_at
+        self._outcome(key, (BACK, key, again.due, *counts, event, again.source))
 
     def untried(self, key: Key) -> None:
         for segment in self._segments:

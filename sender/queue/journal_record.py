@@ -63,6 +63,7 @@ class Back(msgspec.Struct, array_like=True, tag=BACK, frozen=True):
     doubts: int
     tried_at: float
     event: bytes
+    source: str = ""  # who alone may try it again
 
 
 class Untried(msgspec.Struct, array_like=True, tag=UNTRIED, frozen=True):

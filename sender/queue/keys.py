@@ -113,7 +113,8 @@ class Layout:
         self.partitions = tuple(Partition(number) for number in range(partitions))
 
     def of(self, route: Route) -> Partition:
-        return self._bucket(str(route))
+        """A source's own route lies beside the one that it shares."""
+        return self._bucket(str(route.shared))
 
     def home(self, campaign: str) -> Partition:
         """Where recipients are counted that never had a route."""

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
+from sender.policy.engagement import band_of
 from sender.queue.base import Again
 from sender.queue.pack import MAX_ENVELOPES, encode, runs
 
@@ -16,6 +17,7 @@ class Return:
 
     due: float
     again: tuple[Again, ...]
+    source: str = ""  # who alone may try them again
 
     @property
     def tried(self) -> int:
@@ -29,25 +31,32 @@ class Return:
 
 
 def group(again: Sequence[Again], positions: Iterable[int] | None = None) -> list[Return]:
-    """Group what goes back by when it is due; `positions` limits it to some, each counted once."""
+    """Group what goes back by who may try it and when it is due; `positions` limits it to some, each counted once."""
     wanted = None if positions is None else set(positions)
     unique = {item.position: item for item in again if wanted is None or item.position in wanted}
     groups: list[list[Again]] = []
-    for item in sorted(unique.values(), key=lambda item: (item.due, item.position)):
+    for item in sorted(unique.values(), key=lambda item: (item.source, item.due, item.position)):
         if groups and _fits(groups[-1], item):
             groups[-1].append(item)
         else:
             groups.append([item])
-    return [Return(due=items[-1].due, again=tuple(items)) for together in groups for items in _packed(together)]
+    return [
+        Return(due=max(item.due for item in items), again=tuple(items), source=items[0].source)
+        for together in groups
+        for items in _packed(together)
+    ]
 
 
 def _packed(items: list[Again]) -> Iterator[list[Again]]:
-    """What goes into a pack each: those with long fields go into several."""
-    rest = iter(items)
-    for run in runs([item.envelope for item in items]):
+    """What goes into a pack each: those of several bands, or with long fields, go into several."""
+    in_bands = sorted(items, key=lambda item: band_of(item.envelope.fields))
+    rest = iter(in_bands)
+    for run in runs([item.envelope for item in in_bands]):
         yield list(islice(rest, len(run)))
 
 
 def _fits(items: list[Again], item: Again) -> bool:
     first = items[0].due
-    return len(items) < MAX_ENVELOPES and (item.due == first or (first > 0 and item.due - first <= TOGETHER_S))
+    if len(items) >= MAX_ENVELOPES or item.source != items[0].source:
+        return False
+    return item.due == first or (first > 0 and item.due - first <= TOGETHER_S)

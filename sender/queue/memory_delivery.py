@@ -1,17 +1,30 @@
 """The memory backend's second half: leasing and settling."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import trio
 
 from sender.model import LaneId, Route, State
 from sender.queue.base import Granted, Lease, LeaseRequest, Settlement
 from sender.queue.doubts import KEPT, Doubt, Parked
+from sender.queue.fairshare import ReadyWork, Taste
 from sender.queue.fates import DEFERRED, NUMBERS
 from sender.queue.later import group
 from sender.queue.memory_part import HeldLease
 from sender.queue.memory_upkeep import MemoryUpkeep
 from sender.queue.pack import decode, encode, size
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Turn:
+    """A campaign whose turn it is on a route; `band` is None where it may not be leased now."""
+
+    priority: int
+    route: Route
+    work: ReadyWork
+    campaign: str
+    band: int | None
 
 
 class MemoryDelivery(MemoryUpkeep):
@@ -26,30 +39,51 @@ class MemoryDelivery(MemoryUpkeep):
         return leases
 
     def _grant(self, request: LeaseRequest, now: float) -> list[Lease]:
-        wanted, packs = request.envelopes, dict[str, list[bytes]]()
-        work = self._ready.get(request.route)
-        while work and wanted > 0 and (campaign := work.next_campaign()) is not None:
-            permitted = self._permitted(campaign, now)
-            if permitted <= 0:
-                work.set_aside(campaign)
+        wanted, packs = request.envelopes, dict[tuple[Route, str], list[bytes]]()
+        while wanted > 0 and (turn := self._next_turn(request, now)) is not None:
+            permitted = self._permitted(turn.campaign, now)
+            if turn.band is None:
+                turn.work.set_aside(turn.campaign)
                 continue
-            pack, granted = work.take(campaign, at_most=int(min(wanted, permitted)))
+            pack, granted = turn.work.take(turn.campaign, turn.band, at_most=int(min(wanted, permitted)))
             wanted -= granted
-            self._spend(campaign, granted)
+            self._spend(turn.campaign, granted)
             if granted < size(pack):
                 envelopes = decode(pack)
                 pack = encode(envelopes[:granted])
-                self._put(request.route, campaign, encode(envelopes[granted:]))
-            packs.setdefault(campaign, []).append(pack)
-        if work is not None and not work:
-            del self._ready[request.route]
-        return [self._lease(request, campaign, pack) for campaign, some in packs.items() for pack in some]
+                self._put(turn.route, turn.campaign, encode(envelopes[granted:]))
+            packs.setdefault((turn.route, turn.campaign), []).append(pack)
+            if not turn.work:
+                del self._ready[turn.route]
+        return [self._lease(request, *where, pack) for where, some in packs.items() for pack in some]
 
-    def _lease(self, request: LeaseRequest, campaign: str, pack: bytes) -> Lease:
+    def _next_turn(self, request: LeaseRequest, now: float) -> "_Turn | None":
+        """Whose turn it is among what waits for this source alone, in the order it came, and what waits for all of its pool.
+
+        The better priority goes first, and of one priority what is the source's own.
+        """
+        own, taste = request.route.own(request.lane.source), Taste(now=now)
+        if own in self._owned:
+            self._owned[own] = None
+        shared = replace(taste, choice=request.choice, engagement_min=request.engagement_min)
+        turns = [turn for turn in (self._turn(own, taste), self._turn(request.route, shared)) if turn is not None]
+        return min(turns, key=lambda turn: turn.priority, default=None)
+
+    def _turn(self, route: Route, taste: Taste) -> "_Turn | None":
+        """The first campaign in line that has something for this taste, or that must leave the line."""
+        work = self._ready.get(route)
+        for priority, campaign in work.line() if work is not None else ():
+            may = self._permitted(campaign, taste.now) > 0
+            band = work.band_for(campaign, taste, self._campaign(campaign).spill) if work is not None and may else None
+            if work is not None and (band is not None or not may):
+                return _Turn(priority=priority, route=route, work=work, campaign=campaign, band=band)
+        return None
+
+    def _lease(self, request: LeaseRequest, route: Route, campaign: str, pack: bytes) -> Lease:
         lease = Lease(
             id=f"m{next(self._numbers)}",
             lane=request.lane,
-            route=request.route,
+            route=route,
             owner=request.owner,
             envelopes=tuple(decode(pack)),
         )
@@ -79,14 +113,15 @@ class MemoryDelivery(MemoryUpkeep):
                 if position in parked and state is State.UNKNOWN:
                     self._park(held, parked[position])
         for back in group(settlement.again, held.open):
+            route = held.lease.route.own(back.source) if back.source else held.lease.route
             held.open.difference_update(again.position for again in back.again)
             if back.due > 0:
                 for again in back.again:
                     campaign.fates[again.envelope.ordinal] = DEFERRED
                 campaign.deferrals[held.lease.route.receiver] += back.tried
-                self._later.append((back.due, held.lease.route, held.campaign, back.pack))
+                self._later.append((back.due, route, held.campaign, back.pack))
             else:
-                self._put(held.lease.route, held.campaign, back.pack)
+                self._put(route, held.campaign, back.pack)
                 self._spend(held.campaign, -len(back.again))
         if len(held.open) < before:
             self._tell(settlement.events)

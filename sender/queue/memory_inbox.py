@@ -97,6 +97,7 @@ class MemoryInbox(MemoryPart):
             campaign.entries.pop(entry, None)
         campaign.done.update(batch.number for batch in chunk.batches)
         campaign.chunk, campaign.last, campaign.priority = chunk.number + 1, chunk, chunk.priority
+        campaign.spill = chunk.spill if chunk.spill.after_s else campaign.spill
         for routed in chunk.packs:
             self._put(routed.route, chunk.campaign, routed.pack)
             campaign.accepted += routed.count

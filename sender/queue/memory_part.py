@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from sender.model import LaneId, Route, State
 from sender.queue import inbox
-from sender.queue.base import Announcement, Chunk, Lease, Refusal, RowBatch
+from sender.queue.base import AT_ONCE, Announcement, Chunk, Lease, Refusal, RowBatch, Spill
 from sender.queue.control import FOR_EVER, Control, Hold
 from sender.queue.doubts import Doubt
 from sender.queue.fairshare import ReadyWork
@@ -35,6 +35,7 @@ class MemoryCampaign:
     open: bool = False
     scheduled: bool = False
     priority: int = 0
+    spill: Spill = AT_ONCE
     accepted: int = 0
     final: Counter[tuple[str, State]] = field(default_factory=Counter)
     deferrals: Counter[str] = field(default_factory=Counter)
@@ -70,6 +71,7 @@ class MemoryPart:
         self._campaigns: dict[str, MemoryCampaign] = {}
         self._accepted: list[str] = []
         self._ready: dict[Route, ReadyWork] = {}
+        self._owned: dict[Route, float | None] = {}  # own routes of sources: since when nobody took from them; see `staying`
         self._walk = Walk()
         self._later: list[tuple[float, Route, str, bytes]] = []
         self._leases: dict[str, HeldLease] = {}
@@ -96,6 +98,8 @@ class MemoryPart:
         self._claims = {lane: owner for lane, owner in self._claims.items() if not gone(owner)}
 
     def _put(self, route: Route, campaign: str, pack: bytes) -> None:
+        if route.source:
+            self._owned.setdefault(route, None)
         self._ready.setdefault(route, ReadyWork()).put(campaign, self._campaign(campaign).priority, pack)
 
     def _permitted(self, campaign: str, now: float) -> float:

@@ -1,7 +1,10 @@
 """The memory backend's upkeep: what is due, what the dead leave behind, what may be forgotten."""
 
+from collections.abc import Mapping
+
 import trio
 
+from sender.model import Route
 from sender.queue.memory_suppressions import MemorySuppressions
 from sender.queue.memory_views import MemoryViews
 from sender.queue.pack import decode, encode_all, size
@@ -22,6 +25,30 @@ class MemoryUpkeep(MemoryViews, MemorySuppressions):
             self._put(route, campaign, pack)
             promoted += count
         return promoted
+
+    async def unbind(self, pools: Mapping[str, str], patience_s: float, now: float, limit: int) -> int:
+        await trio.lowlevel.checkpoint()
+        moved = 0
+        for route, since in list(self._owned.items()):
+            if route not in self._ready:
+                del self._owned[route]
+            elif pools.get(route.source) != route.pool or (since is not None and now - since >= patience_s):
+                moved += self._unbind(route, limit - moved)
+            elif since is None:
+                self._owned[route] = now
+        return moved
+
+    def _unbind(self, route: Route, limit: int) -> int:
+        """What is set aside moves once it is in line again."""
+        work, moved = self._ready[route], 0
+        for _, campaign in list(work.line()):
+            while moved < limit and work.of(campaign):
+                pack = work.drop(campaign)
+                self._put(route.shared, campaign, pack)
+                moved += size(pack)
+        if not work:
+            del self._ready[route]
+        return moved
 
     async def reclaim(self, now: float) -> int:
         await trio.lowlevel.checkpoint()

@@ -1,7 +1,8 @@
 """Packs: a run of envelopes of one campaign as one compressed, self-contained value.
 
-A pack is a header of `HEADER.size` octets and a zlib stream. The header is all that the store's scripts read: version,
-when the oldest envelope was queued, the first ordinal, how many envelopes. Behind it the envelopes stand column by column
+A pack is a header and a zlib stream. The header is all that the store's scripts read: version, when the oldest envelope was
+queued, the first ordinal, how many envelopes; and in version 2, for recipients with a score, the band of all of them (see
+`sender.policy.engagement`). Without scores it is version 1, as ever. Behind it the envelopes stand column by column
 (addresses together, then each merge field together), because like beside like compresses best; a column whose values are
 all the same is stored once. The body is MessagePack of one fixed shape, checked on decoding: nothing in it is executed, and
 it is never inflated beyond `MAX_BODY`.
@@ -16,12 +17,14 @@ from typing import TypeVar
 import msgspec
 
 from sender.model import Envelope
+from sender.policy.engagement import FLOORS, PLAIN, band_of
 
 T = TypeVar("T")
 B = TypeVar("B")
 
 VERSION = 1
 HEADER = struct.Struct(">BdQI")  # Lua: struct.unpack('>d', pack, 2) and struct.unpack('>I4', pack, 18)
+BANDED = 2  # the version whose header is one octet longer: the band
 MAX_ENVELOPES = 1000
 _FAR = 10**12
 _FIXED = 128  # octets of a body beside its envelopes
@@ -89,10 +92,13 @@ def encode(envelopes: Sequence[Envelope]) -> bytes:
         tried_at=_tried_at(envelopes),
     )
     oldest = min(envelope.queued_at for envelope in envelopes)
+    band = min(band_of(envelope.fields) for envelope in envelopes)  # whoever mixes them keeps the least engaged safe
     octets = _encoder.encode(body)
     if len(octets) > MAX_BODY:
         raise ValueError(f"{len(envelopes)} envelopes come to {len(octets)} octets; a pack holds {MAX_BODY}")
-    return HEADER.pack(VERSION, oldest, first.ordinal, len(envelopes)) + zlib.compress(octets)
+    rest = oldest, first.ordinal, len(envelopes)
+    head = HEADER.pack(VERSION, *rest) if band == PLAIN else HEADER.pack(BANDED, *rest) + bytes([band])
+    return head + zlib.compress(octets)
 
 
 def decode(pack: bytes) -> list[Envelope]:
@@ -145,6 +151,13 @@ def counted(pack: bytes) -> int:
     return found if 1 <= found <= MAX_ENVELOPES else 1
 
 
+def band(pack: bytes) -> int:
+    """The band of a pack's recipients, from its header alone: what can't be read is like a pack without."""
+    if len(pack) <= HEADER.size or pack[0] != BANDED or pack[HEADER.size] >= len(FLOORS):
+        return PLAIN
+    return pack[HEADER.size]
+
+
 def oldest(pack: bytes) -> float:
     """When the oldest envelope of a pack was queued, in Unix seconds, from its header alone; raises PackError."""
     _header(pack)
@@ -174,13 +187,15 @@ def encode_all(envelopes: Sequence[Envelope], at_most: int = MAX_ENVELOPES) -> l
 
 
 def runs(envelopes: Sequence[Envelope], at_most: int = MAX_ENVELOPES) -> Iterator[Sequence[Envelope]]:
-    """Cut any number of envelopes into runs that fit into a pack each: `at_most`, and fewer where their fields are long."""
-    start, room = 0, MAX_BODY - _FIXED
+    """Cut any number of envelopes into runs that fit into a pack each: of one band, `at_most`, fewer where fields are long."""
+    start, room, before = 0, MAX_BODY - _FIXED, PLAIN
     for place, envelope in enumerate(envelopes):
         room -= (needed := _octets_at_most(envelope))
-        if place > start and (place - start == at_most or room < 0):
+        its = band_of(envelope.fields)
+        if place > start and (place - start == at_most or room < 0 or its != before):
             yield envelopes[start:place]
             start, room = place, MAX_BODY - _FIXED - needed
+        before = its
     if envelopes:
         yield envelopes[start:]
 
@@ -195,8 +210,8 @@ def _header(pack: bytes) -> tuple[int, int]:
     if len(pack) < HEADER.size:
         raise PackError(f"{len(pack)} octets are too few for a pack")
     version, _, first, count = HEADER.unpack_from(pack)
-    if version != VERSION:
-        raise PackError(f"pack version {version}; this program reads {VERSION}")
+    if version not in (VERSION, BANDED):
+        raise PackError(f"pack version {version}; this program reads {VERSION} and {BANDED}")
     if not 1 <= count <= MAX_ENVELOPES:
         raise PackError(f"a pack holds 1 to {MAX_ENVELOPES} envelopes, not {count}")
     return count, first
@@ -205,7 +220,7 @@ def _header(pack: bytes) -> tuple[int, int]:
 def _inflate(pack: bytes, decoder: msgspec.msgpack.Decoder[B]) -> B:
     inflater = zlib.decompressobj()
     try:
-        octets = inflater.decompress(memoryview(pack)[HEADER.size :], MAX_BODY)
+        octets = inflater.decompress(memoryview(pack)[HEADER.size + (pack[0] == BANDED) :], MAX_BODY)
         if not inflater.eof:
             raise PackError(f"the body is cut short, or larger than {MAX_BODY} octets")
         return decoder.decode(octets)

@@ -141,17 +141,18 @@ def _lease(script: Script, partition: Partition, token: str, requests: Sequence[
     arguments: list[Argument] = [partition.prefix, now, token]
     for request in requests:
         arguments += [str(request.lane), str(request.route), request.owner, request.envelopes]
+        arguments += [str(request.choice), request.engagement_min]
     return script(keys, *arguments)
 
 
 def _read_lease(request: LeaseRequest, record: Sequence[Any]) -> tuple[Lease, list[Envelope]]:
     """What the lease script granted, and the envelopes beyond it that go back."""
-    name, _, _, granted, *packs = record
+    name, route, _, granted, *packs = record
     envelopes = [envelope for pack in packs for envelope in decode(pack)]
     lease = Lease(
         id=name.decode(),
         lane=request.lane,
-        route=request.route,
+        route=Route.read(route.decode()),
         owner=request.owner,
         envelopes=tuple(envelopes[:granted]),
     )
@@ -167,7 +168,8 @@ def _settlement(settlement: Settlement, returns: Sequence[Return], octets: list[
     for back in returns:
         octets.append(back.pack)
         positions = [again.position for again in back.again]
-        backs.append((back.due, positions, _ARGUMENTS_BEFORE + len(octets), back.tried))
+        route = str(settlement.route.own(back.source)) if back.source else ""
+        backs.append((back.due, positions, _ARGUMENTS_BEFORE + len(octets), back.tried, route))
     if settlement.events:
         octets.append(b"\n".join(settlement.events))
     events = _ARGUMENTS_BEFORE + len(octets) if settlement.events else 0

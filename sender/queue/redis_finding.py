@@ -81,7 +81,8 @@ class RedisFinding(RedisPart):
         answers = await self._client.run(commands)
         routes: Counter[Route] = Counter()
         for _, _, _, _, _, _, *pairs in answers:
-            routes.update({_route(route): int(count) for route, count in zip(pairs[::2], pairs[1::2], strict=True)})
+            found = zip(pairs[::2], pairs[1::2], strict=True)
+            routes.update({Route.read(name.decode()): int(count) for name, count in found})
         shown, budgets = dict(routes.most_common(limit)), [int(answer[5]) for answer in answers if answer[5]]
         return Waits(
             routes=shown,
@@ -156,21 +157,27 @@ def _found(what: Sequence[Any], place: int, hold: Hold | None, budget: int | Non
             source, _, receiver = lane.decode().partition("/")
             lane_id = LaneId(source=source, receiver=receiver)
             return Found(
-                where=Whereabouts.LEASED, envelope=envelope, route=_route(route), lane=lane_id, owner=owner.decode(), hold=hold
+                where=Whereabouts.LEASED,
+                envelope=envelope,
+                route=Route.read(route.decode()),
+                lane=lane_id,
+                owner=owner.decode(),
+                hold=hold,
             )
         case b"ready", route, aside, before, packs, envelopes:
             ahead = int(envelopes) * before // packs + place
             return Found(
                 where=Whereabouts.READY,
                 envelope=envelope,
-                route=_route(route),
+                route=Route.read(route.decode()),
                 ahead=ahead,
                 aside=bool(aside),
                 hold=hold,
                 budget=budget,
             )
         case _, route, due:
-            return Found(where=Whereabouts.LATER, envelope=envelope, route=_route(route), due=float(due), hold=hold)
+            waits = Route.read(route.decode())
+            return Found(where=Whereabouts.LATER, envelope=envelope, route=waits, due=float(due), hold=hold)
     return None
 
 
@@ -190,11 +197,6 @@ def _hold(campaign: str, octets: bytes) -> Hold | None:
         return None
     start, _, end = octets.decode().partition(" ")
     return Hold(campaign=campaign, start=float(start), end=float(end))
-
-
-def _route(name: bytes) -> Route:
-    pool, _, receiver = name.decode().partition("/")
-    return Route(pool=pool, receiver=receiver)
 
 
 def _read_reports(octets: bytes) -> list[LaneReport]:

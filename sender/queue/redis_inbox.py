@@ -43,6 +43,7 @@ class _Staged(msgspec.Struct, array_like=True, frozen=True):
     states: dict[State, int]
     events: bytes
     ended: list[tuple[int, State]] = []
+    spill: tuple[float, float] = (0.0, 0.0)  # see Spill
 
 
 class RedisInbox(RedisStanding):
@@ -194,6 +195,7 @@ class RedisInbox(RedisStanding):
                 states,
                 staged.events if partition is home else b"",
                 EVENT_ENTRIES,
+                _spill(*staged.spill),
                 *pairs,
             )
 
@@ -236,7 +238,13 @@ def _stage(chunk: Chunk) -> _Staged:
         states=dict(chunk.states),
         events=b"\n".join(chunk.events),
         ended=list(chunk.ended),
+        spill=(chunk.spill.after_s, chunk.spill.start),
     )
+
+
+def _spill(after_s: float, start: float) -> str:
+    """As the lease script reads it; "" where there is nothing to wait for."""
+    return f"{after_s} {start}" if after_s else ""
 
 
 def _unstage(octets: bytes) -> _Staged:

@@ -82,12 +82,11 @@ def _held(lease: str, pairs: Any, settled: bytes | None) -> HeldLease | None:
     if not fields or record.unreadable:
         return None
     source, _, receiver = fields[b"lane"].decode().partition("/")
-    pool, _, _ = fields[b"route"].decode().partition("/")
     return HeldLease(
         lease=Lease(
             id=lease,
             lane=LaneId(source=source, receiver=receiver),
-            route=Route(pool=pool, receiver=fields[b"route"].decode().partition("/")[2]),
+            route=Route.read(fields[b"route"].decode()),
             owner=fields[b"owner"].decode(),
             envelopes=tuple(record.envelopes.values()),
         ),

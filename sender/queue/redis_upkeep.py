@@ -48,6 +48,16 @@ class RedisUpkeep(RedisViews, RedisOwners, RedisSuppressions, RedisDoubts, Redis
                 promoted += (await self._client.run([script]))[0]
         return promoted
 
+    async def unbind(self, pools: Mapping[str, str], patience_s: float, now: float, limit: int) -> int:
+        partitions, there = self._layout.partitions, [f"{pool}@{source}" for source, pool in pools.items()]
+        waiting = await self._client.run([("ZCARD", part.key("owned")) for part in partitions])
+        moved = 0
+        for partition, routes in zip(partitions, waiting, strict=True):
+            if routes and moved < limit:
+                keys, arguments = (partition.key("owned"),), (partition.prefix, now, patience_s, limit - moved)
+                moved += (await self._client.run([self._script("unbind", keys, *arguments, *there)]))[0]
+        return moved
+
     async def reclaim(self, now: float) -> int:
         partitions = self._layout.partitions
         swept = partitions[self._swept % len(partitions)]

@@ -32,7 +32,7 @@ class RedisViews(RedisPart):
             ]
         )
         routes = [
-            (place, ReadyRoute(route=_route(name), envelopes=int(envelopes), oldest=float(oldest)))
+            (place, ReadyRoute(route=Route.read(name.decode()), envelopes=int(envelopes), oldest=float(oldest)))
             for place, answer in enumerate(answers)
             for name, oldest, envelopes in answer
         ]
@@ -71,7 +71,7 @@ class RedisViews(RedisPart):
             for name, count in zip(pairs[::2], pairs[1::2], strict=True):
                 waiting[name.decode()] = waiting.get(name.decode(), 0) + int(count)
         return Depth(
-            ready={_route(name[6:].encode()): count for name, count in waiting.items() if name.startswith("ready ")},
+            ready={Route.read(name[6:]): count for name, count in waiting.items() if name.startswith("ready ")},
             leased=waiting.get("leased", 0),
             later=waiting.get("later", 0),
             oldest_ready_s=_age(replies[1::3], now),
@@ -125,11 +125,6 @@ def _status(campaign: str, replies: Sequence[Any]) -> CampaignStatus:
         deferrals=deferrals,
         parked=parked,
     )
-
-
-def _route(name: bytes) -> Route:
-    pool, _, receiver = name.decode().partition("/")
-    return Route(pool=pool, receiver=receiver)
 
 
 def _moment(entry: bytes) -> tuple[int, int]:

@@ -9,7 +9,7 @@ from typing import TypeAlias
 Argument: TypeAlias = str | bytes | int | float
 
 _LIBRARY = "route"  # no script of its own: put behind the first line of those that move packs
-_MOVE_PACKS = ("append", "discard", "give_back", "lease", "promote", "refill", "resend", "settle", "split", "wake")
+_MOVE_PACKS = ("append", "discard", "give_back", "lease", "promote", "refill", "resend", "settle", "split", "unbind", "wake")
 _INBOX = ("add_rows", "bury", "commit", "drop_rows", "end_rows", "finish_rows", "letter", "open", "read", "stage", "store_spec")
 _OWNERS = ("beat", "clock", "fence", "join", "unclaim")
 _LOOKING = ("find", "last_event", "ready", "report", "waits")

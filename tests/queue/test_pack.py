@@ -86,8 +86,8 @@ def test_a_body_of_another_shape_is_refused(body: bytes, why: str) -> None:
 
 
 def test_another_version_is_refused_by_name() -> None:
-    with pytest.raises(PackError, match="pack version 2; this program reads 1"):
-        size(b"\2" + encode(envelopes("spring", 1))[1:])
+    with pytest.raises(PackError, match="pack version 3; this program reads 1 and 2"):
+        size(b"\3" + encode(envelopes("spring", 1))[1:])
 
 
 def test_a_pack_is_of_one_campaign_and_of_a_bounded_size() -> None:

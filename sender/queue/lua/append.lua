@@ -5,7 +5,8 @@
 --       2  P events            stream  see settle.lua
 --       computed, to spare two keys a route: those of route.lua
 -- ARGV  1  P   2  campaign   3  chunk number   4  priority   5  final states without a receiver, MessagePack
---       6  events, joined by line feeds   7  how many entries of events are kept, about   then pairs: route, pack
+--       6  events, joined by line feeds   7  how many entries of events are kept, about   8  spill: see route.lua, or ""
+--       then pairs: route, pack
 -- Gives how many recipients were added: none when it is told again.
 --
 -- Chunks of a campaign come one after the other, so one number tells whether this one was here.
@@ -16,12 +17,15 @@ if applied and tonumber(applied) >= number then
   return 0
 end
 redis.call('HSET', KEYS[1], '=chunk', number, '=priority', ARGV[4])
+if ARGV[8] ~= '' then
+  redis.call('HSET', KEYS[1], '=spill', ARGV[8])
+end
 local added = 0
 for state, count in pairs(cmsgpack.unpack(ARGV[5])) do
   redis.call('HINCRBY', KEYS[1], state .. ' -', count)
   added = added + count
 end
-for place = 8, #ARGV, 2 do
+for place = 9, #ARGV, 2 do
   added = added + put(P, ARGV[place], campaign, ARGV[place + 1])
 end
 redis.call('HINCRBY', KEYS[1], '=accepted', added)

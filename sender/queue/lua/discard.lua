@@ -22,9 +22,9 @@ local function more()
 end
 
 local function take_ready(route)
-  local key, size = P .. 'packs:' .. campaign .. ':' .. route, 0
+  local size = 0
   repeat
-    local pack = redis.call('ZPOPMIN', key)[1]
+    local pack = pop_oldest(P, campaign, route)
     size, packs = size + (pack and pack_size(pack) or 0), packs + 1
   until not pack or ended + size >= limit or packs >= MAX_PACKS
   return size
@@ -38,7 +38,7 @@ while more() do
   local size = take_ready(route)
   if redis.call('SISMEMBER', P .. 'aside:' .. campaign, route) == 1 then
     count_aside(P, route, -size)
-    if redis.call('EXISTS', P .. 'packs:' .. campaign .. ':' .. route) == 0 then
+    if not oldest(P, campaign, route) then
       redis.call('SREM', P .. 'aside:' .. campaign, route)
     end
   end

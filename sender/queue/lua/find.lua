@@ -8,7 +8,7 @@
 --       5  P holds             hash  see route.lua
 --       6  P budget            hash  see route.lua
 --       computed, because routes and leases come up here:
---       P packs:<campaign>:<route>  zset    see route.lua
+--       P packs:<campaign>:<route>  zset    see route.lua; and those of other bands
 --       P lease:<id>                hash    see lease.lua
 --       P settled:<id>              bitmap  see settle.lua
 -- ARGV  1  P   2  campaign   3  ordinal   4  routes and leases looked at, at most, of each; four times as many later packs
@@ -54,9 +54,11 @@ local function in_lease(id)
   end
 end
 
-local function on_route(route, envelopes)
-  local key = P .. 'packs:' .. campaign .. ':' .. route
+local function in_band(key, route, envelopes)
   local packs = redis.call('ZCARD', key)
+  if packs == 0 then
+    return
+  end
   local low, high = 0, packs -- the place of the first pack that begins behind the ordinal
   while low < high do
     local middle = math.floor((low + high) / 2)
@@ -74,6 +76,12 @@ local function on_route(route, envelopes)
   end
   if stop - start + 1 < packs then
     whole = 0
+  end
+end
+
+local function on_route(route, envelopes)
+  for _, band in ipairs({ '3', '', '1', '0' }) do
+    in_band(P .. 'packs' .. band .. ':' .. campaign .. ':' .. route, route, envelopes)
   end
 end
 

@@ -5,18 +5,25 @@
 --       2  P leases   hash  lease -> owner
 --       3  P epoch    string  the last epoch given: each change of owner gets one of its own
 --       computed, because campaigns and lease ids come up here: those of route.lua, and
+--       P places      hash  "<choice> <route>" -> how many campaigns of the line were looked at in vain: the next look goes on
+--                           behind them
 --       P lease:<id>  hash  owner, lane, route, campaign; size: envelopes in its packs; granted: how many of them, from
 --                           the first on, the lane may send; left: not settled; 1, 2, ...: the packs
--- ARGV  1  P   2  now   3  prefix of the ids of new leases   then four for each request: lane, route, owner, envelopes
--- Gives for each lease: {request from 0, id, campaign, size, granted, pack ...}
+-- ARGV  1  P   2  now   3  prefix of the ids of new leases   then six for each request: lane, route, owner, envelopes,
+--       choice ("oldest", "engaged", "rest": see Choice in model.py), the least engagement that lanes which warm up take
+-- Gives for each lease: {request from 0, id, route, size, granted, pack ...}
 --
 -- The last pack may hold more than was asked for: then granted < size, and the caller hands the rest back with
 -- split.lua. Should it die before, the record still says all that the lease holds. A campaign that is held, or has no
--- budget left, is set aside on the route where its turn comes up: nobody looks at it again until `wake` does.
+-- budget left, is set aside on the route where its turn comes up: nobody looks at it again until `wake` does. One that has
+-- nothing for this lane, because others are to take it, keeps its place in line and its turn.
 
 local P, now, token = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 local MAX_PACKS = 1000 -- of one request: bounds how long the script runs; who is set aside counts as one, too
+local MAX_PASSED = 200 -- campaigns that have nothing for this lane
+local FLOORS = { [0] = 0, 25, 50, 75 } -- the least engagement of each band
 local allowed = {} -- campaign -> {envelopes it may still lease in this call, until when it has to wait if none}
+local spills = {} -- campaign -> {seconds that warm lanes leave it to others, from when on at the earliest}
 
 -- One owner a lane.
 local function claim(lane, owner)
@@ -35,45 +42,130 @@ local function allowance(campaign)
   return allowed[campaign]
 end
 
+local function spill(campaign)
+  if not spills[campaign] then
+    local after, start = string.match(redis.call('HGET', P .. 'count:' .. campaign, '=spill') or '0 0', '^(%S+) (%S+)$')
+    spills[campaign] = { tonumber(after), tonumber(start) }
+  end
+  return spills[campaign]
+end
+
+-- Whether a warm lane beside some that warm up may take from this band, of what the campaign has on the route.
+local function spilled(campaign, route, band, least)
+  local waits = spill(campaign)
+  if waits[1] == 0 or FLOORS[band] < least then
+    return true
+  end
+  local head = redis.call('ZRANGE', packs_key(P, campaign, route, band), 0, 0, 'WITHSCORES')
+  return head[2] and math.max(tonumber(head[2]), waits[2]) + waits[1] <= now
+end
+
+-- The next pack of the campaign that this lane may take; nil where there is none for it.
+local function next_pack(line, campaign)
+  local bands = bands_of(P, campaign)
+  if line.choice == 'oldest' then
+    return pop_oldest(P, campaign, line.route)
+  end
+  for place = 1, #bands do
+    local band = line.choice == 'engaged' and bands[place] or bands[#bands + 1 - place]
+    local may = line.choice == 'engaged' and FLOORS[band] >= line.least
+      or line.choice == 'rest' and spilled(campaign, line.route, band, line.least)
+    local pack = may and pop(P, campaign, line.route, band)
+    if pack then
+      return pack
+    end
+  end
+end
+
+-- What the lane takes from: what waits for its source alone, in the order it came, and what waits for all of its pool.
+local function lines_of(lane, route, choice, least)
+  local pool, receiver = string.match(route, '^([^/]*)(/.*)$')
+  local own = pool .. '@' .. string.match(lane, '^[^/]*') .. receiver
+  local lines = { { route = route, choice = choice, least = least, place = 0, passed = 0 } }
+  if choice ~= 'oldest' then
+    lines[1].place = tonumber(redis.call('HGET', P .. 'places', choice .. ' ' .. route) or 0)
+  end
+  if redis.call('EXISTS', P .. 'turns:' .. own) == 1 then
+    redis.call('ZADD', P .. 'owned', 'XX', 0, own)
+    table.insert(lines, 1, { route = own, choice = 'oldest', place = 0, passed = 0 })
+  end
+  return lines
+end
+
+-- Whose turn it is: the better priority goes first, and of one priority what is the source's own.
+local function next_turn(lines)
+  local first, campaign, class
+  for _, line in ipairs(lines) do
+    local turn = redis.call('ZRANGE', P .. 'turns:' .. line.route, line.place, line.place, 'WITHSCORES')
+    local its = turn[2] and math.floor(tonumber(turn[2]) / CLASS)
+    if its and (not class or its < class) and line.passed < MAX_PASSED then
+      first, campaign, class = line, turn[1], its
+    end
+  end
+  return first, campaign
+end
+
+-- The campaign has nothing for this lane: its place in line is kept, unless it has nothing at all.
+local function pass(line, campaign)
+  if oldest(P, campaign, line.route) then
+    line.place, line.passed = line.place + 1, line.passed + 1
+  else
+    redis.call('ZREM', P .. 'turns:' .. line.route, campaign)
+  end
+end
+
+-- Where too many were passed, the next look begins behind them.
+local function keep_place(line)
+  if line.choice ~= 'oldest' and line.passed >= MAX_PASSED then
+    redis.call('HSET', P .. 'places', line.choice .. ' ' .. line.route, line.place)
+  elseif line.choice ~= 'oldest' and line.place > line.passed then
+    redis.call('HDEL', P .. 'places', line.choice .. ' ' .. line.route)
+  end
+end
+
 local granted_leases, number = {}, 0
 
-local function grant(request, lane, route, owner, wanted)
+local function grant(request, lane, owner, wanted, lines)
   -- What caps a lane is counted here: it lowers `wanted` before anything is taken.
   local leases, order, stopped, packs = {}, {}, {}, 0
   while wanted > 0 and packs < MAX_PACKS do
-    local campaign = redis.call('ZRANGE', P .. 'turns:' .. route, 0, 0)[1]
-    if not campaign then
+    local line, campaign = next_turn(lines)
+    if not line then
       break
     end
     local left = allowance(campaign)
-    local pack = left[1] > 0 and redis.call('ZPOPMIN', P .. 'packs:' .. campaign .. ':' .. route)[1]
+    local pack = left[1] > 0 and next_pack(line, campaign)
     if left[1] <= 0 then
-      redis.call('ZREM', P .. 'turns:' .. route, campaign)
-      stopped[#stopped + 1] = campaign
+      redis.call('ZREM', P .. 'turns:' .. line.route, campaign)
+      stopped[#stopped + 1] = { line.route, campaign }
       packs = packs + 1
     elseif pack then
-      local lease = leases[campaign]
+      local key = line.route .. ' ' .. campaign
+      local lease = leases[key]
       if not lease then
-        lease = { size = 0, granted = 0, packs = {} }
-        leases[campaign] = lease
-        order[#order + 1] = campaign
+        lease = { route = line.route, campaign = campaign, size = 0, granted = 0, packs = {} }
+        leases[key] = lease
+        order[#order + 1] = lease
       end
       local size = pack_size(pack)
       local granted = math.min(size, wanted, left[1])
       packs, wanted, left[1] = packs + 1, wanted - granted, left[1] - granted
       lease.size, lease.granted = lease.size + size, lease.granted + granted
       lease.packs[#lease.packs + 1] = pack
-      redis.call('ZINCRBY', P .. 'turns:' .. route, granted, campaign)
+      redis.call('ZINCRBY', P .. 'turns:' .. line.route, granted, campaign)
     else
-      redis.call('ZREM', P .. 'turns:' .. route, campaign)
+      pass(line, campaign)
     end
   end
-  for _, campaign in ipairs(order) do
-    local lease, id = leases[campaign], token .. number
+  for _, line in ipairs(lines) do
+    keep_place(line)
+  end
+  for _, lease in ipairs(order) do
+    local route, campaign, id = lease.route, lease.campaign, token .. number
     number = number + 1
     local record = { 'owner', owner, 'lane', lane, 'route', route, 'campaign', campaign,
       'size', lease.size, 'granted', lease.granted, 'left', lease.size }
-    local answer = { request, id, campaign, lease.size, lease.granted }
+    local answer = { request, id, route, lease.size, lease.granted }
     for place, pack in ipairs(lease.packs) do
       record[#record + 1] = place
       record[#record + 1] = pack
@@ -88,15 +180,15 @@ local function grant(request, lane, route, owner, wanted)
     end
     granted_leases[#granted_leases + 1] = answer
   end
-  for _, campaign in ipairs(stopped) do
-    set_aside(P, route, campaign, allowed[campaign][2])
+  for _, where in ipairs(stopped) do
+    set_aside(P, where[1], where[2], allowed[where[2]][2])
   end
 end
 
-for place = 4, #ARGV, 4 do
+for place = 4, #ARGV, 6 do
   local lane, route, owner, wanted = ARGV[place], ARGV[place + 1], ARGV[place + 2], tonumber(ARGV[place + 3])
   if claim(lane, owner) then
-    grant((place - 4) / 4, lane, route, owner, wanted)
+    grant((place - 4) / 6, lane, owner, wanted, lines_of(lane, route, ARGV[place + 4], tonumber(ARGV[place + 5])))
   end
 end
 return granted_leases

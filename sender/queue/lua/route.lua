@@ -5,7 +5,9 @@
 --   P routes                    zset  route -> when the oldest ready envelope that may be leased here was queued
 --   P turns:<route>             zset  campaign in line -> priority * CLASS + envelopes granted: the smallest goes next
 --   P ages:<route>              zset  campaign in line -> when its oldest ready envelope here was queued
---   P packs:<campaign>:<route>  zset  pack -> when its oldest envelope was queued; equal ones stand by first ordinal
+--   P packs:<campaign>:<route>  zset  pack -> when its oldest envelope was queued; equal ones stand by first ordinal. Those of
+--                                     band 2; beside them packs0:, packs1:, packs3: of the other bands (engagement.py)
+--   P owned                     zset  own route of a source, once something was ready there: see unbind.lua
 --   P where:<campaign>          hash  route with ready packs of it, in line or set aside -> how many envelopes
 --   P later:<campaign>          zset  route NUL pack -> when it is due
 --   P due                       zset  campaign -> when the first of its later packs is due
@@ -17,14 +19,17 @@
 --   P waiting                   hash  "ready <route>", "leased", "later", "parked" -> envelopes; "aside <route>" -> how many of the
 --                                     ready ones are set aside
 --   P count:<campaign>          hash  "=accepted", "=chunk", "=priority", "<state> <receiver>", "deferred <receiver>";
---                                     "=scheduled": it was held at its start; receivers without a profile are "other"
---                                     where there would be too many: see `count`
+--                                     "=scheduled": it was held at its start; "=bands": it has had packs of other bands than 2;
+--                                     "=spill": "<seconds> <start>", where warm lanes leave it to those that warm up; receivers
+--                                     without a profile are "other" where there would be too many: see `count`
 --
+-- A route is "<pool>/<receiver>", or "<pool>@<source>/<receiver>": that source's own, for what no other may try.
 -- A campaign that has ready packs on a route is in its `where`, and there either in line (in turns and ages) or set aside.
 -- Stores of earlier programs also have P later, a zset of route NUL campaign NUL pack: promote.lua moves it over.
 --
 -- Fair share: start-time fair queueing, counted in envelopes (the same rules as fairshare.py).
 
+local BAND, ALL_BANDS = 2, { 3, 2, 1, 0 } -- the band of who has no score, and all of them, the most engaged first
 local CLASS = 1e14 -- more envelopes than one campaign can be granted; 9 * CLASS + CLASS is still exact in a double
 
 -- Octets that are no pack have no age and count as one envelope, so that no script fails half-way over them and no number
@@ -37,6 +42,61 @@ end
 local function pack_size(pack)
   local size = #pack >= 21 and struct.unpack('>I4', pack, 18)
   return size and size >= 1 and size <= 1000 and size or 1
+end
+
+local function pack_first(pack)
+  if #pack < 21 then
+    return 0
+  end
+  local high, low = struct.unpack('>I4I4', pack, 10)
+  return high * 4294967296 + low
+end
+
+-- Version 2 of the header says it; what can't be read is like a pack without.
+local function pack_band(pack)
+  local band = #pack >= 22 and string.byte(pack, 1) == 2 and string.byte(pack, 22)
+  return band and band <= 3 and band or BAND
+end
+
+-- Bands that the campaign may have packs of: most campaigns have one, and nobody looks for others.
+local several = {} -- campaign -> whether it may have others
+
+local function bands_of(P, campaign)
+  if several[campaign] == nil then
+    several[campaign] = redis.call('HEXISTS', P .. 'count:' .. campaign, '=bands') == 1
+  end
+  return several[campaign] and ALL_BANDS or { BAND }
+end
+
+local function packs_key(P, campaign, route, band)
+  return P .. 'packs' .. (band == BAND and '' or band) .. ':' .. campaign .. ':' .. route
+end
+
+-- The oldest ready pack of the campaign on the route, when it was queued, and its band; nothing where there is none.
+local function oldest(P, campaign, route)
+  local pack, age, found
+  for _, band in ipairs(bands_of(P, campaign)) do
+    local head = redis.call('ZRANGE', packs_key(P, campaign, route, band), 0, 0, 'WITHSCORES')
+    local younger = pack and head[2] and (tonumber(head[2]) > tonumber(age)
+      or (tonumber(head[2]) == tonumber(age) and pack_first(head[1]) >= pack_first(pack)))
+    if head[2] and not younger then
+      pack, age, found = head[1], head[2], band
+    end
+  end
+  return pack, age, found
+end
+
+local function pop(P, campaign, route, band)
+  return redis.call('ZPOPMIN', packs_key(P, campaign, route, band))[1]
+end
+
+local function pop_oldest(P, campaign, route)
+  local bands = bands_of(P, campaign)
+  local band = bands[1]
+  if #bands > 1 then
+    _, _, band = oldest(P, campaign, route)
+  end
+  return band and pop(P, campaign, route, band)
 end
 
 -- Count envelopes of the campaign on the route: "delivered", "deferred" ... Receivers without a profile ("~example.net") have
@@ -73,9 +133,16 @@ end
 
 -- Make a pack ready; the same pack twice is one.
 local function put(P, route, campaign, pack)
-  local age, size = pack_age(pack), pack_size(pack)
-  if redis.call('ZADD', P .. 'packs:' .. campaign .. ':' .. route, age, pack) == 0 then
+  local age, size, band = pack_age(pack), pack_size(pack), pack_band(pack)
+  if redis.call('ZADD', packs_key(P, campaign, route, band), age, pack) == 0 then
     return 0
+  end
+  if band ~= BAND then
+    redis.call('HSET', P .. 'count:' .. campaign, '=bands', 1)
+    several[campaign] = true
+  end
+  if string.find(route, '^[^/]*@') then
+    redis.call('ZADD', P .. 'owned', 'NX', 0, route)
   end
   redis.call('HINCRBY', P .. 'waiting', 'ready ' .. route, size)
   local first = redis.call('HINCRBY', P .. 'where:' .. campaign, route, size) == size -- nothing here, so nothing set aside
@@ -89,9 +156,9 @@ end
 
 -- The line of a route has changed: bring up to date since when work waits there that may be leased; `left` envelopes at all.
 local function line_changed(P, route, left)
-  local oldest = redis.call('ZRANGE', P .. 'ages:' .. route, 0, 0, 'WITHSCORES')
-  if oldest[2] then
-    redis.call('ZADD', P .. 'routes', oldest[2], route)
+  local head = redis.call('ZRANGE', P .. 'ages:' .. route, 0, 0, 'WITHSCORES')
+  if head[2] then
+    redis.call('ZADD', P .. 'routes', head[2], route)
   else
     redis.call('ZREM', P .. 'routes', route)
     if left <= 0 or redis.call('HEXISTS', P .. 'waiting', 'aside ' .. route) == 0 then
@@ -103,10 +170,10 @@ end
 -- Packs of this campaign with so many envelopes were taken from the route.
 local function taken(P, route, campaign, size)
   local left = redis.call('HINCRBY', P .. 'waiting', 'ready ' .. route, -size)
-  local head = redis.call('ZRANGE', P .. 'packs:' .. campaign .. ':' .. route, 0, 0, 'WITHSCORES')
-  if head[2] then
+  local _, age = oldest(P, campaign, route)
+  if age then
     redis.call('HINCRBY', P .. 'where:' .. campaign, route, -size)
-    redis.call('ZADD', P .. 'ages:' .. route, 'XX', head[2], campaign) -- XX: not where it is set aside
+    redis.call('ZADD', P .. 'ages:' .. route, 'XX', age, campaign) -- XX: not where it is set aside
   else
     redis.call('ZREM', P .. 'ages:' .. route, campaign)
     redis.call('ZREM', P .. 'turns:' .. route, campaign)
@@ -150,7 +217,7 @@ end
 local function set_aside(P, route, campaign, again)
   redis.call('ZREM', P .. 'turns:' .. route, campaign)
   redis.call('ZREM', P .. 'ages:' .. route, campaign)
-  if redis.call('EXISTS', P .. 'packs:' .. campaign .. ':' .. route) == 1 then
+  if oldest(P, campaign, route) then
     redis.call('SADD', P .. 'aside:' .. campaign, route)
     redis.call('ZADD', P .. 'asides', again, campaign)
     local size = redis.call('HINCRBY', P .. 'where:' .. campaign, route, 0) -- 0 where earlier programs put it: they kept none
@@ -167,9 +234,9 @@ local function wake(P, campaign, now, most)
   if may > 0 then
     for _, route in ipairs(redis.call('SPOP', P .. 'aside:' .. campaign, math.min(most, may))) do
       count_aside(P, route, -(tonumber(redis.call('HGET', P .. 'where:' .. campaign, route)) or 0))
-      local head = redis.call('ZRANGE', P .. 'packs:' .. campaign .. ':' .. route, 0, 0, 'WITHSCORES')
-      if head[2] then
-        line_up(P, route, campaign, head[2])
+      local _, age = oldest(P, campaign, route)
+      if age then
+        line_up(P, route, campaign, age)
         woken = woken + 1
       end
     end

@@ -9,8 +9,8 @@
 --       P settled:<id>  bitmap  positions settled
 --       P doubts:<campaign>  hash  ordinal -> what an operator may send again (redis_doubts.py)
 --       P doubted            set   campaigns with something of that kind here
--- ARGV  1  P   2  settlements, MessagePack: {lease, {state: {position ...}}, {{due, {position ...}, pack, tried} ...},
---          events, {position: {ordinal, doubt}}}
+-- ARGV  1  P   2  settlements, MessagePack: {lease, {state: {position ...}}, {{due, {position ...}, pack, tried, route} ...},
+--          events, {position: {ordinal, doubt}}}; route: where it waits, "" where it waited before
 --       where packs, events (0: none) and doubts are places in ARGV, because this MessagePack knows text only
 --       3  how many entries of events are kept, about   then packs, events, doubts
 -- Gives {returns, gone}: the returns that were settled in part before, as {settlement from 0, return from 0, open position
@@ -68,6 +68,7 @@ for number, settlement in ipairs(cmsgpack.unpack(ARGV[2])) do
     end
     for place, back in ipairs(returns) do
       local due, positions, pack, tried = back[1], back[2], ARGV[back[3]], back[4]
+      local to = back[5] ~= '' and back[5] or route
       local open = open_positions(bits, size, positions)
       if #open == #positions then
         for _, position in ipairs(open) do
@@ -75,14 +76,14 @@ for number, settlement in ipairs(cmsgpack.unpack(ARGV[2])) do
         end
         settled = settled + #open
         if due > 0 then
-          redis.call('ZADD', P .. 'later:' .. campaign, due, struct.pack('s', route) .. pack)
+          redis.call('ZADD', P .. 'later:' .. campaign, due, struct.pack('s', to) .. pack)
           redis.call('ZADD', KEYS[2], 'LT', due, campaign)
           redis.call('HINCRBY', P .. 'waiting', 'later', #open)
           if tried > 0 then
             count(P, campaign, 'deferred', route, tried)
           end
         else
-          put(P, route, campaign, pack)
+          put(P, to, campaign, pack)
           refund(P, campaign, #open)
         end
       elseif #open > 0 then
