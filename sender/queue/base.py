@@ -17,7 +17,7 @@ argument, in Unix seconds; each state change is atomic and may be repeated; an e
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from sender.model import Choice, Envelope, LaneId, Mark, Route, State
@@ -28,7 +28,7 @@ from sender.queue.owners import Owners
 from sender.queue.standing import Standings
 from sender.queue.staying import Stays
 from sender.queue.suppressions import Suppression, Suppressions
-from sender.queue.warmups import Wait
+from sender.queue.warmups import OTHER, TAIL, Wait
 
 BATCH_ROWS = 1000  # a rows batch holds at most this many; ordinal = batch * BATCH_ROWS + place in the batch
 
@@ -214,11 +214,16 @@ class CampaignStatus:
         return self.accepted - self.finished
 
 
+def shown_as(route: Route) -> Route:
+    """Under which route the depth counts what waits here."""
+    return replace(route, receiver=OTHER) if route.receiver.startswith(TAIL) else route
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Depth:
     """How much waits where, for metrics. Ages are in seconds; 0 where nothing waits."""
 
-    ready: Mapping[Route, int]
+    ready: Mapping[Route, int]  # receivers without a profile together, as "other": there may be any number of them
     leased: int
     later: int
     oldest_ready_s: float

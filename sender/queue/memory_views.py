@@ -1,11 +1,13 @@
 """The memory backend's windows: what waits, what became of it, and the events. Nothing here changes anything."""
 
 import itertools
+from collections import Counter
 from collections.abc import Sequence
 
 import trio
 
-from sender.queue.base import CampaignStatus, Depth, ReadyRoute
+from sender.model import Route
+from sender.queue.base import CampaignStatus, Depth, ReadyRoute, shown_as
 from sender.queue.memory_part import MemoryPart
 from sender.queue.pack import size
 
@@ -49,8 +51,11 @@ class MemoryViews(MemoryPart):
 
     async def depth(self, now: float) -> Depth:
         await trio.lowlevel.checkpoint()
+        ready = Counter[Route]()
+        for route, work in self._ready.items():
+            ready[shown_as(route)] += work.envelopes
         return Depth(
-            ready={route: work.envelopes for route, work in self._ready.items()},
+            ready=ready,
             leased=sum(len(held.open) for held in self._leases.values()),
             later=sum(size(pack) for _, _, _, pack in self._later),
             oldest_ready_s=max((max(0.0, now - work.oldest) for work in self._ready.values() if work.in_line), default=0.0),

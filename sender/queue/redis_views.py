@@ -61,19 +61,20 @@ class RedisViews(RedisPart):
         commands: list[Command] = [("XLEN", DEAD)]
         for part in self._layout.partitions:
             commands += [
-                ("HGETALL", part.key("waiting")),
+                self._script("depth", (part.key("waiting"),)),
                 ("ZRANGE", part.key("routes"), 0, 0, "WITHSCORES"),
                 ("ZRANGE", part.key("due"), 0, 0, "WITHSCORES"),
             ]
         refused, *replies = await self._client.run(commands)
-        waiting: dict[str, int] = {}
-        for pairs in replies[::3]:
-            for name, count in zip(pairs[::2], pairs[1::2], strict=True):
-                waiting[name.decode()] = waiting.get(name.decode(), 0) + int(count)
+        ready, leased, later = Counter[Route](), 0, 0
+        for there_leased, there_later, *routes in replies[::3]:
+            leased, later = leased + there_leased, later + there_later
+            for name, envelopes in zip(routes[::2], routes[1::2], strict=True):
+                ready[Route.read(name.decode())] += envelopes
         return Depth(
-            ready={Route.read(name[6:]): count for name, count in waiting.items() if name.startswith("ready ")},
-            leased=waiting.get("leased", 0),
-            later=waiting.get("later", 0),
+            ready=ready,
+            leased=leased,
+            later=later,
             oldest_ready_s=_age(replies[1::3], now),
             oldest_due_s=_age(replies[2::3], now),
             refused=refused,

@@ -1,10 +1,11 @@
 """What queue tests share: envelopes, campaigns brought as far as a test needs them, and the law that holds throughout."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
 from sender.model import Envelope, LaneId, Route, State
-from sender.queue.base import Again, Chunk, Lease, LeaseRequest, Queue, RoutedPack, RowBatch, Settlement
+from sender.queue.base import Again, Chunk, Lease, LeaseRequest, Queue, RoutedPack, RowBatch, Settlement, shown_as
 from sender.queue.control import FOR_EVER, Hold
 from sender.queue.doubts import Parked
 from sender.queue.pack import encode
@@ -131,7 +132,9 @@ async def conserved(queue: Queue, *, all_in_line: bool = True) -> None:
     queued = sum(status.queued for status in statuses)
     assert queued == sum(depth.ready.values()) + depth.leased + depth.later, (depth, statuses)
     assert all(status.queued >= 0 for status in statuses)
-    ready = {route.route: route.envelopes for route in await queue.ready(10_000)}
+    ready = Counter[Route]()
+    for found in await queue.ready(10_000):
+        ready[shown_as(found.route)] += found.envelopes
     if all_in_line:
         assert ready == {route: count for route, count in depth.ready.items() if count}
     assert all(0 < count <= depth.ready[route] for route, count in ready.items())

@@ -117,6 +117,13 @@ async def test_more_routes_than_fit_are_walked_through_oldest_first(queue: Queue
     assert {each.route for each in await queue.ready(30)} == set(routes), "where all fit, each call has all"
 
 
+async def test_the_depth_counts_receivers_without_a_profile_together(queue: Queue) -> None:
+    await opened(queue)
+    some = [(Route(pool="main", receiver=f"~d{n}.example"), envelopes("spring", 2, start=2 * n)) for n in range(30)]
+    await queue.expand(await chunk_of(queue, "spring", [*some, (ROUTE, envelopes("spring", 3, start=60))]), QUEUED_AT)
+    assert (await queue.depth(QUEUED_AT)).ready == {ROUTE: 3, Route(pool="main", receiver="other"): 60}
+
+
 async def test_old_routes_that_nobody_serves_hide_no_young_one(queue: Queue) -> None:
     await opened(queue)
     paused = [(Route(pool="main", receiver=f"~d{n}.example"), envelopes("spring", 1, start=n)) for n in range(60)]
