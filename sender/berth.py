@@ -168,7 +168,7 @@ class Berth:
     async def _connection_pace(self) -> None:
         now, throttle = trio.current_time(), self._deck.throttle
         due = throttle.next_connection_at(now)
-        throttle.pace.take_connection(now)
+        throttle.take_connection(now)
         if due > now:
             await trio.sleep_until(due)
 
@@ -229,7 +229,7 @@ class Berth:
             return None
         transaction = self._next()
         if transaction is not None:
-            throttle.pace.take_message(now)
+            throttle.take_message(now)
             backlog.since = now
         self._deck.prepare_more(backlog)
         return transaction
@@ -302,8 +302,10 @@ class Berth:
             deck.services.metrics.shadowed(deck.label, outcome.shadow)
             deck.services.on_trouble(f"{deck.label}: {in_shadow(outcome.shadow)}: {failure.reply}")
             outcome = replace(outcome, shadow=None)  # told once, not for each message that waited
-        if backlog.sessions > 1 or deck.throttle.paused(trio.current_time()):
-            return  # other sessions go on with it, or the pause gives it back
+        if backlog.sessions > 1:
+            return  # other sessions go on with it
+        if outcome.verdict is Verdict.UNSENT and deck.throttle.paused(trio.current_time()):
+            return  # the pause gives it back
         for held in backlog.drain():
             deck.conclude(held, outcome, step=failure.step, reply=failure.reply, why=failure.error, mx=failure.host)
 

@@ -143,6 +143,7 @@ class Lane:
             now = trio.current_time()
             if self._throttle.pause is not None and self._throttle.paused(now):
                 self._crew.release()
+                self._crew.staff()  # sessions that idle leave: the pause may last for hours
                 await self._wake.wait(self._throttle.pause.until - now)
             elif not self._services.crew.may_send():
                 self._crew.release()
@@ -160,7 +161,7 @@ class Lane:
 
     def _allowance(self, now: float) -> int:
         """How many envelopes the lane may lease now."""
-        rate = self._profile.limits.messages_per_second * self._throttle.pace.share(now)
+        rate = self._profile.limits.messages_per_second * self._throttle.share(now)
         return max(1, min(self._services.lease_size, int(rate * _HORIZON_S)))
 
     async def _lease(self, nursery: trio.Nursery, now: float) -> bool:

@@ -134,7 +134,7 @@ def _pace(throttle: Throttle, now: float) -> Bound | None:
     """Messages a second bind; slowed by a rule, for as long as that lasts."""
     if throttle.next_message_at(now) <= now:
         return None
-    share = throttle.pace.share(now)
+    share = throttle.share(now)
     why = f"{_number(_rate(throttle, now))} messages a second"
     if share >= 1:
         return Bound("pace", f"{why}, the receiver's limit")
@@ -160,7 +160,7 @@ def _connections(lane: Lane, now: float) -> Bound:
 
 
 def _rate(throttle: Throttle, now: float) -> float:
-    return throttle.limits.messages_per_second * throttle.pace.share(now)
+    return throttle.limits.messages_per_second * throttle.share(now)
 
 
 def _number(value: float) -> str:

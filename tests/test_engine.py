@@ -480,11 +480,11 @@ async def test_while_nothing_can_be_signed_nothing_spins(autojump_clock: trio.te
 
 async def test_doubts_are_bounded(autojump_clock: trio.testing.MockClock) -> None:
     rig = Rig(office=Office(answer=lambda transaction: Lost(in_doubt=True)))
-    await submitted(rig.queue, 30)
+    await submitted(rig.queue, 8)
     async with running(rig, rig.engine()):
-        assert await rig.finished() == {State.UNKNOWN: 30}
+        assert await rig.finished() == {State.UNKNOWN: 8}
     assert set(rig.office.copies.values()) == {2}  # once, and once again
-    await rig.conserved(30)
+    await rig.conserved(8)
 
 
 async def test_the_engine_says_in_a_line_what_it_does(autojump_clock: trio.testing.MockClock) -> None:

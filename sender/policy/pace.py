@@ -7,10 +7,10 @@ instead of a bucket that has to be refilled.
 from dataclasses import dataclass
 
 from sender.model import Category
+from sender.policy.gradual import DOWN_S, UP_S, Slope
 
 _BURST_S = 0.1  # how much of a second's messages may go at once
-_SLOWEST = 1 / 16
-RETURN_S = 3_600.0
+SLOWEST = 1 / 16  # of the full rate: a lane that sends nothing would never learn that it may again
 
 
 @dataclass(slots=True, kw_only=True)
@@ -40,10 +40,7 @@ class Pace:
 
     messages: Gcra
     connections: Gcra
-    factor: float = 1.0  # the share of the rate at the last slowing
-    slowed_at: float = float("-inf")
-    hold_s: float = 0.0  # the slowed rate stays this long before it begins to return
-    return_s: float = RETURN_S
+    slowed: Slope | None = None  # the share of the rates, on its way back to 1
 
     @classmethod
     def of(cls, messages_per_second: float, connections_per_minute: float) -> "Pace":
@@ -53,36 +50,40 @@ class Pace:
     def next_message_at(self, now: float) -> float:
         return self.messages.next_at(now)
 
-    def take_message(self, now: float) -> None:
-        self.messages.take(now, 1, 1.0 if self.factor == 1.0 else self.share(now))
+    def take_message(self, now: float, share: float = 1.0) -> None:
+        """Count a message that goes now, at this share of the full rate."""
+        self.messages.take(now, 1, share)
 
     def next_connection_at(self, now: float) -> float:
         return self.connections.next_at(now)
 
-    def take_connection(self, now: float) -> None:
-        self.connections.take(now)
+    def take_connection(self, now: float, share: float = 1.0) -> None:
+        self.connections.take(now, 1, share)
 
     def hold_connections(self, until: float) -> None:
         """Open no connection before this; those that are open go on."""
         self.connections.due = max(self.connections.due, until)
 
     def share(self, now: float) -> float:
-        """The share of the full rate that is allowed now."""
-        returning = now - self.slowed_at - self.hold_s
-        if returning <= 0:
-            return self.factor
-        if returning >= self.return_s:
-            self.factor = 1.0
+        """The share of the full rates that is allowed now."""
+        if self.slowed is None:
             return 1.0
-        return self.factor + (1 - self.factor) * returning / self.return_s
+        if now >= self.slowed.ends:
+            self.slowed = None
+            return 1.0
+        return self.slowed.at(now)
 
-    def slow(self, now: float, hold_s: float = 0.0, return_s: float = RETURN_S) -> None:
-        """Halve the rate, hold it, then let it return over `return_s` seconds."""
-        self.factor = max(_SLOWEST, self.share(now) / 2)
-        self.slowed_at, self.hold_s, self.return_s = now, hold_s, return_s
+    def slow(self, now: float, hold_s: float = 0.0, over_s: float = UP_S) -> None:
+        """Halve the rates, once per burst; hold that, then let them return over `over_s` seconds."""
+        if self.slowed is not None and now - self.slowed.since < DOWN_S:
+            return
+        low = max(SLOWEST, self.share(now) / 2)
+        if self.slowed is not None:  # slowed once more, it is not back sooner than it would have been
+            over_s = max(over_s, self.slowed.ends - now - hold_s)
+        self.slowed = Slope(low=low, high=1.0, since=now, hold_s=hold_s, over_s=over_s)
 
     def __repr__(self) -> str:
-        slowed = "" if self.factor == 1.0 else f", slowed to {self.factor:.0%} at {self.slowed_at:.0f}"
+        slowed = f", slowed to {self.slowed.low:.0%} at {self.slowed.since:.0f}" if self.slowed else ""
         return f"<Pace {self.messages.rate:g} messages/s, {self.connections.rate * 60:g} connections/min{slowed}>"
 
 

@@ -29,6 +29,7 @@ NAMED_MAX_S = 86_400.0
 # Ours: long enough for a connection to be given up by its server, short enough to lose little where it was one bad moment.
 _TURNED_AWAY_S = 60.0
 _TURNED_AWAY_MAX_S = 3_600.0
+_CLOSING_MAX_S = 300.0  # a server that closes is being restarted, or has no room: soon over, and nothing against us
 _LOST_S = 30.0  # an untried envelope of a lost session comes back after this: no hot loop around a host that closes
 _OURS_S = 5.0  # out of descriptors or ports: ours to mend, soon over
 _SECOND_LOOK_S = 900.0  # a name may be missing for the time of a zone's reload: look again before giving a recipient up
@@ -58,7 +59,9 @@ _DNS_AGAIN = Outcome(verdict=Verdict.DEFERRED, category=Category.ROUTING, rule="
 _DNS_GONE = Outcome(verdict=Verdict.REJECTED, category=Category.ROUTING, rule="no-such-domain", permanent=True)
 
 # What no rule covers.
-_CLOSING = Outcome(verdict=Verdict.DEFERRED, scope=Scope.SESSION, category=Category.SYSTEM, rule="closing")
+_CLOSING = Outcome(
+    verdict=Verdict.DEFERRED, scope=Scope.SESSION, category=Category.SYSTEM, rule="closing", pause_max_s=_CLOSING_MAX_S
+)
 _NOT_SERVED = Outcome(verdict=Verdict.DEFERRED, scope=Scope.LANE, category=Category.POLICY, rule="not-served")
 _LATER = Outcome(verdict=Verdict.DEFERRED, rule="4xx")
 _REFUSED_RCPT = Outcome(verdict=Verdict.REJECTED, rule="5xx")
@@ -165,7 +168,7 @@ def _turned_away(outcome: Outcome) -> Outcome:
         scope=scope,
         actions=(*outcome.actions, Action.PAUSE),
         pause_s=pause_s,
-        pause_max_s=max(pause_s, _TURNED_AWAY_MAX_S),
+        pause_max_s=max(pause_s, outcome.pause_max_s or _TURNED_AWAY_MAX_S),
         retry_s=None,
     )
 

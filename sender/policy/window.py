@@ -1,16 +1,17 @@
 """How many connections a lane may hold open now: it starts low, grows on success, halves on trouble, never exceeds its cap.
 
 Modelled on TCP's congestion window (RFC 5681): slow start up to a threshold, then additive increase; multiplicative
-decrease at most once per burst of trouble. A connection-limit reply says that even this many are too many: the window goes
-to 1 and its ceiling returns to the cap in a straight line.
+decrease at most once per burst of trouble. Unlike TCP's, it keeps in mind where there was trouble: above that it grows no
+faster than from nothing to the cap in an hour, however many messages are taken. A connection-limit reply says that even this
+many are too many: the window goes to 1, and its ceiling returns to the cap in a straight line.
 """
 
 from dataclasses import dataclass
 
+from sender.policy.gradual import DOWN_S, UP_S, Slope
+
 _START = 2.0
 _PER_MESSAGE = 1 / 8  # slow start: eight messages taken earn one more connection
-_ONE_BURST_S = 10.0  # replies that were under way when the first of them halved the window speak of the same trouble
-RETURN_S = 3_600.0  # KumoMTA's shaping rules hold one connection for an hour (assets/community/shaping.toml)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -21,8 +22,7 @@ class Window:
     size: float = _START
     threshold: float = float("inf")
     halved_at: float = float("-inf")
-    limited_at: float = float("-inf")
-    return_s: float = RETURN_S
+    ceiling: Slope | None = None  # on its way back to the cap
 
     def __post_init__(self) -> None:
         if self.cap < 1:
@@ -31,7 +31,7 @@ class Window:
 
     def allowed(self, now: float) -> int:
         """Connections that may be open now: at least 1, at most the cap."""
-        return max(1, int(min(self.size, self._ceiling(now))))
+        return max(1, int(self._most(now)))
 
     def delivered(self) -> None:
         """A message was taken: grow."""
@@ -39,29 +39,43 @@ class Window:
             grown = self.size + (_PER_MESSAGE if self.size < self.threshold else _PER_MESSAGE / self.size)
             self.size = min(grown, float(self.cap))
 
-    def troubled(self, now: float) -> None:
-        """A session was lost or the receiver asks for less: halve, once per burst."""
-        if now - self.halved_at >= _ONE_BURST_S:
+    def troubled(self, now: float, hold_s: float = 0.0, up_s: float = UP_S) -> None:
+        """A session was lost or the receiver asks for less: halve, once per burst, and return at a cap in `up_s` seconds."""
+        if now - self.halved_at >= DOWN_S:
             self.halved_at = now
-            self.size = self.threshold = max(1.0, self.size / 2)
+            half = max(1.0, self._most(now) / 2)
+            self.size = self.threshold = half
+            self._lower(half, now, hold_s, up_s * (self.cap - half) / self.cap)
 
-    def limited(self, now: float, return_s: float | None = None) -> None:
-        """The receiver counts our connections and found too many: one, and back to the cap over `return_s` seconds."""
+    def limited(self, now: float, over_s: float = UP_S) -> None:
+        """The receiver counts our connections and found too many: one, and back to the cap over `over_s` seconds."""
         self.size = self.threshold = 1.0
-        self.limited_at = now
-        self.return_s = return_s if return_s is not None else RETURN_S
+        self._lower(1.0, now, 0.0, over_s)
+
+    def restart(self) -> None:
+        """What it had grown to says nothing any more: begin with one connection. A ceiling stays."""
+        self.size, self.threshold = 1.0, float("inf")
 
     @property
     def untried(self) -> bool:
         """Whether it knows next to nothing: no trouble, and too few messages to have grown by a connection."""
-        return self.threshold == float("inf") and self.size < min(_START + 1, self.cap + 1)
+        return self.threshold == float("inf") and self.ceiling is None and self.size < min(_START + 1, self.cap + 1)
 
-    def _ceiling(self, now: float) -> float:
-        passed = now - self.limited_at
-        if passed >= self.return_s:
-            return float(self.cap)
-        return 1 + (self.cap - 1) * max(0.0, passed) / self.return_s
+    def _most(self, now: float) -> float:
+        if self.ceiling is None:
+            return self.size
+        if now >= self.ceiling.ends:
+            self.ceiling = None
+            return self.size
+        return min(self.size, self.ceiling.at(now))
+
+    def _lower(self, low: float, now: float, hold_s: float, over_s: float) -> None:
+        """A ceiling that is lowered once more ends no sooner than before."""
+        if self.ceiling is not None:
+            over_s = max(over_s, self.ceiling.ends - now - hold_s)
+        if over_s > 0:
+            self.ceiling = Slope(low=low, high=float(self.cap), since=now, hold_s=hold_s, over_s=over_s)
 
     def __repr__(self) -> str:
-        limited = "" if self.limited_at == float("-inf") else f", limited at {self.limited_at:.0f} for {self.return_s:.0f} s"
-        return f"<Window {self.size:.1f} of {self.cap}{limited}>"
+        ceiling = f", {self.ceiling.low:g} at {self.ceiling.since:.0f}, all by {self.ceiling.ends:.0f}" if self.ceiling else ""
+        return f"<Window {self.size:.1f} of {self.cap}{ceiling}>"

@@ -12,7 +12,7 @@ def sent_within(pace: Pace, start: float, seconds: float) -> int:
     """How many messages go when each is sent as soon as it may."""
     now, count = start, 0
     while (now := max(now, pace.next_message_at(now))) < start + seconds:
-        pace.take_message(now)
+        pace.take_message(now, pace.share(now))
         count += 1
     return count
 
@@ -71,15 +71,38 @@ def test_slowing_halves_holds_and_returns() -> None:
     pace.slow(500)
     assert pace.share(500) == 0.25
     assert repr(pace) == "<Pace 100 messages/s, 60 connections/min, slowed to 25% at 500>"
-    assert pace.share(500 + 3600) == 1.0
+    assert pace.share(1000 + 3600) == 1.0
     assert repr(pace) == "<Pace 100 messages/s, 60 connections/min>"
 
 
 def test_it_never_stops_altogether() -> None:
     pace = Pace.of(messages_per_second=1, connections_per_minute=1)
-    for _ in range(20):
-        pace.slow(0)
-    assert pace.share(0) == 1 / 16
+    for place in range(20):
+        pace.slow(100.0 * place)
+    assert pace.share(1900) == 1 / 16
+
+
+def test_it_is_slowed_once_a_burst() -> None:
+    pace = Pace.of(messages_per_second=100, connections_per_minute=60)
+    for at in (0, 1, 9):
+        pace.slow(at)
+    assert pace.share(9) == pytest.approx(0.5, abs=0.01)
+    pace.slow(10)
+    assert pace.share(10) == pytest.approx(0.25, abs=0.01)
+
+
+def test_slowed_again_for_a_shorter_time_it_is_back_no_sooner() -> None:
+    pace = Pace.of(messages_per_second=100, connections_per_minute=60)
+    pace.slow(0, hold_s=7200)
+    pace.slow(60, hold_s=0, over_s=600)
+    assert pace.share(7200) < pace.share(10_000) < 1
+    assert pace.share(10_800) == 1
+
+
+def test_connections_are_slowed_as_messages_are() -> None:
+    pace = Pace.of(messages_per_second=100, connections_per_minute=60)
+    pace.take_connection(0, 0.25)
+    assert pace.next_connection_at(0) == 4.0
 
 
 def test_a_pause_explains_itself() -> None:

@@ -6,6 +6,7 @@ from sender.policy.throttle import Throttle
 from sender.policy.verdict import DELIVERED
 
 LIMITS = Limits(connections=8, messages_per_connection=50)
+LOST = Outcome(verdict=Verdict.DEFERRED, scope=Scope.SESSION, category=Category.NETWORK, rule="lost")
 
 
 def throttle() -> Throttle:
@@ -39,8 +40,8 @@ def test_a_pause_closes_the_lane_and_says_why() -> None:
     lane.after(outcome(Action.PAUSE, pause_s=600), 1000, "421 slow down")
     assert (lane.connections(1000), lane.next_message_at(1000), lane.next_connection_at(1000)) == (0, 1600, 1600)
     assert lane.why(1100) == "paused for 500 s more: <Pause until 1600: rate by x/rule: 421 slow down>"
-    assert lane.connections(1600) == 8
-    assert lane.why(1600).startswith("open: 8 connections")
+    assert lane.connections(1600) == 1
+    assert lane.why(1600).startswith("open: 1 connections, all that it may in 240 s")
 
 
 def test_pauses_are_stretched_by_chance_so_that_lanes_do_not_return_together() -> None:
@@ -74,7 +75,7 @@ def test_halving_slows_messages_and_connections() -> None:
     lane = throttle()
     lane.after(outcome(Action.HALVE, pause_s=600), 1000)
     assert lane.connections(1000) == 4
-    assert lane.pace.share(1000) == 0.5
+    assert lane.share(1000) == 0.5
     assert lane.why(1000).startswith("open: 4 connections")
 
 
@@ -89,11 +90,11 @@ def test_one_connection_holds_new_ones_for_a_while() -> None:
     assert (lane.connections(2800), lane.connections(4600)) == (4, 8)
 
 
-def test_messages_per_connection_are_capped_for_a_while() -> None:
+def test_messages_per_connection_are_few_for_a_while_and_rise_again() -> None:
     lane = throttle()
     assert lane.messages_per_connection(0) == 50
     lane.after(outcome(Action.MESSAGES_PER_CONNECTION, pause_s=3600, limit=2), 0)
-    assert (lane.messages_per_connection(3599), lane.messages_per_connection(3600)) == (2, 50)
+    assert [lane.messages_per_connection(at) for at in (3599, 3600, 5400, 7199, 7200)] == [2, 2, 26, 49, 50]
     lane.after(outcome(Action.MESSAGES_PER_CONNECTION, pause_s=3600, limit=900), 0)
     assert lane.messages_per_connection(0) == 50  # never above the profile's own
 
@@ -127,7 +128,10 @@ def test_a_scale_shortens_pauses_and_the_way_back() -> None:
     assert lane.next_message_at(1000) == 1006
     lane.after(outcome(Action.ONE_CONNECTION, pause_s=3600), 2000)
     assert lane.next_connection_at(2000) == 2000.3
-    assert lane.pace.share(2000) == 1.0
+    assert lane.share(2000) == 1.0
+    lane.after(outcome(Action.PAUSE, pause_s=600), 3000)
+    assert lane.share(3006) == 1 / 16
+    assert lane.share(3008.5) == 1.0
 
 
 def test_of_a_lane_that_sent_a_little_there_is_nothing_to_keep() -> None:
@@ -145,3 +149,63 @@ def test_of_a_lane_that_sent_a_little_there_is_nothing_to_keep() -> None:
     lost = Throttle.of(LIMITS, lambda: 0.0)
     lost.after(Outcome(verdict=Verdict.DEFERRED, scope=Scope.SESSION), 0)
     assert lost.would_be_missed(100_000)
+
+
+def test_after_a_pause_it_returns_from_one_connection_and_doubles_each_minute_at_most() -> None:
+    lane = throttle()
+    lane.after(outcome(Action.PAUSE, pause_s=600), 0)
+    for _ in range(1000):
+        lane.after(DELIVERED, 600)
+    assert [lane.connections(600 + at) for at in (0, 59, 60, 119, 120, 179, 180)] == [1, 1, 2, 3, 4, 7, 8]
+    assert [lane.share(600 + at) for at in (0, 60, 120, 180, 240)] == [1 / 16, 1 / 8, 1 / 4, 1 / 2, 1]
+    assert lane.ramp is None
+
+
+def test_on_its_way_back_a_lane_is_slow_with_messages_and_with_connections() -> None:
+    lane = throttle()
+    lane.after(outcome(Action.PAUSE, pause_s=600), 0)
+    lane.take_message(600)
+    lane.take_connection(600)
+    assert lane.pace.messages.due == 600 + 16 / 100
+    assert lane.next_connection_at(600) == 600 + 16 * 0.6
+
+
+def test_a_hold_that_ends_is_a_pause_that_ends() -> None:
+    lane = throttle()
+    lane.begin_again(5000)
+    assert (lane.connections(5000), lane.share(5000), lane.returned_at) == (1, 1 / 16, 5240)
+
+
+def test_sessions_that_come_to_nothing_in_a_row_pause_the_lane_longer_each_time() -> None:
+    lane, now, waits = throttle(), 0.0, []
+    for _ in range(8 + 3):  # all that were open, and a few more
+        lane.after(LOST, now, "reset")
+    assert not lane.paused(now)
+    for _ in range(6):
+        lane.after(LOST, now, "reset")
+        waits.append(lane.next_message_at(now) - now)
+        now = lane.next_message_at(now)
+    assert waits == [30, 60, 120, 240, 300, 300]
+    assert lane.pause is not None
+    assert lane.pause.reason == "17 sessions in a row came to nothing, the last one: reset"
+    for _ in range(1000):
+        lane.after(DELIVERED, now)
+    assert lane.connections(now + 180) == 8, "the receiver was not there: that it asked for less, nobody has said"
+    for _ in range(8 + 3):
+        lane.after(LOST, now + 600)
+    assert not lane.paused(now + 600), "a new row"
+
+
+def test_for_want_of_something_of_ours_no_lane_pauses() -> None:
+    ours = Outcome(verdict=Verdict.UNSENT, scope=Scope.SESSION, category=Category.SYSTEM, rule="our-resources")
+    lane = throttle()
+    for _ in range(100):
+        lane.after(ours, 0)
+    assert lane.connections(0) == 8
+
+
+def test_the_least_that_is_left() -> None:
+    lane = throttle()
+    for now in range(0, 2000, 100):
+        lane.after(outcome(Action.HALVE, Action.ONE_CONNECTION, Action.MESSAGES_PER_CONNECTION, limit=1), now)
+    assert (lane.connections(1900), lane.messages_per_connection(1900), lane.share(1900)) == (1, 1, 1 / 16)

@@ -29,9 +29,36 @@ def test_trouble_halves_once_a_burst_and_growth_is_slow_after_it() -> None:
     window.troubled(120)
     assert window.allowed(120) == 4
     deliver(window, 8)
-    assert window.allowed(120) == 4  # additive: 8 messages earn a quarter of a connection now
+    assert window.allowed(720) == 4  # additive: 8 messages earn a quarter of a connection now
     deliver(window, 40)
-    assert window.allowed(120) == 5
+    assert window.allowed(720) == 5
+
+
+def test_after_trouble_it_takes_an_hour_for_the_whole_cap_however_much_is_taken() -> None:
+    window = Window(cap=20, size=16)
+    window.troubled(100)
+    deliver(window, 10_000)
+    assert [window.allowed(100 + at) for at in (0, 179, 181, 1800, 2159, 2160)] == [8, 8, 9, 18, 19, 20]
+    window.troubled(3000)
+    assert window.allowed(3000) == 10
+
+
+def test_trouble_on_the_way_back_makes_it_no_shorter() -> None:
+    window = Window(cap=10, size=10)
+    window.limited(0, 7200)
+    deliver(window, 10_000)
+    window.troubled(3600)
+    assert window.allowed(3600) == 2
+    deliver(window, 10_000)
+    assert [window.allowed(at) for at in (5400, 7199, 7200)] == [6, 9, 10]
+
+
+def test_to_begin_anew_is_one_connection_and_slow_start() -> None:
+    window = Window(cap=20, size=16, threshold=8)
+    window.restart()
+    assert window.allowed(0) == 1
+    deliver(window, 80)
+    assert window.allowed(0) == 11
 
 
 def test_it_never_falls_below_one() -> None:
@@ -46,7 +73,9 @@ def test_a_connection_limit_means_one_and_a_gradual_return() -> None:
     window.limited(1000)
     deliver(window, 1000)
     assert [window.allowed(1000 + at) for at in (0, 899, 900, 1800, 2700, 3600)] == [1, 1, 2, 3, 4, 5]
-    assert repr(window) == "<Window 5.0 of 5, limited at 1000 for 3600 s>"
+    assert repr(window) == "<Window 5.0 of 5>"
+    window.limited(9000)
+    assert repr(window) == "<Window 1.0 of 5, 1 at 9000, all by 12600>"
 
 
 def test_a_small_cap_bounds_the_start() -> None:
