@@ -86,6 +86,7 @@ class Mark(StrEnum):
     BOUNCED = "bounced"
     UNKNOWN_USER = "unknown_user"
     DOMAIN = "domain"  # refused because of the From or DKIM domain: that is judged, the lane is not
+    NEUTRAL = "neutral"  # refused for reasons that are not the lane's: greylisting, a full mailbox, a system that fails
     DOUBTED = "doubted"  # its end of data went out and no answer came: nobody is judged
     LIMITED = "limited"  # a connection limit or the network: nobody is judged, and no unit is used
     TURNED_AWAY = "turned_away"  # the door was shut on the source before any MAIL: the lane is judged, and no unit is used

@@ -10,7 +10,8 @@ from typing import Protocol
 
 from sender.backlog import Held
 from sender.events import NOT_DUE, Event
-from sender.model import Envelope, LaneId, Outcome, Reply, State, Step, Verdict
+from sender.model import Envelope, LaneId, Mark, Outcome, Reply, State, Step, Verdict
+from sender.policy.marks import mark
 from sender.policy.retry import Final, Later, decide, stays
 from sender.policy.suppression import UNKNOWN_USER, Digests, nobody_there
 from sender.queue.base import Again
@@ -37,6 +38,7 @@ class Attempt:
     outcome: Outcome
     next: Final | Later
     seconds: float
+    mark: Mark | None = None  # what it counts as in the lane's statistics
 
 
 class Counts(Protocol):
@@ -92,6 +94,7 @@ class Recorder:
             outcome=outcome,
             next=fate,
             seconds=seconds,
+            mark=mark(outcome, step, replied=reply is not None),
         )
         label = self._label(lane.receiver)
         self._counts.attempt(lane.source, label, outcome)
@@ -102,6 +105,7 @@ class Recorder:
             self._end(attempt, fate.state, reply)
         else:
             self._put_back(attempt, fate)
+        self._settler.mark(held.lease, held.position, attempt.mark, f"@{held.campaign.identity.domain}")
         if outcome.verdict is not Verdict.UNSENT or outcome.shadow is not None:
             self._on_attempt(attempt)
 
@@ -110,7 +114,8 @@ class Recorder:
         why, refused = _why(attempt) if state is State.UNKNOWN else "", None
         if self._digests is not None and nobody_there(attempt.outcome, reply):
             refused = _nobody(self._digests, attempt)
-        self._journal.ended((held.lease.id, held.position), state, event, at=attempt.at, why=why, refused=refused)
+        key = (held.lease.id, held.position)
+        self._journal.ended(key, state, event, at=attempt.at, why=why, refused=refused, mark=attempt.mark)
         self._settler.final(held.lease, held.position, state, event)
         if refused is not None:
             self._settler.suppress(held.lease, refused)
@@ -127,7 +132,7 @@ class Recorder:
         if event is None:
             self._journal.untried((held.lease.id, held.position))
         else:
-            self._journal.back((held.lease.id, held.position), again, event)
+            self._journal.back((held.lease.id, held.position), again, event, mark=attempt.mark)
         self._settler.again(held.lease, again, event)
 
     def unusable(self, lane: LaneId, held: Held, why: str) -> None:

@@ -24,7 +24,7 @@ import trio
 from sender.campaigns import Campaign
 from sender.errors import ConfigErrors
 from sender.events import NOT_DUE, Event
-from sender.model import Envelope, State, Step
+from sender.model import Envelope, Mark, State, Step
 from sender.policy.retry import Final, Later, RetryCurve, decide
 from sender.policy.verdict import IN_DOUBT
 from sender.queue.base import Again, HeldLease, Lease, Queue, Settlement
@@ -36,6 +36,7 @@ from sender.settling import Sheet
 _LEASES_AT_ONCE = 200
 _WHY = "the process that sent it ended before the answer was known"
 
+_MARKS = frozenset(Mark)
 _events = msgspec.json.Decoder(Event)
 
 
@@ -147,9 +148,9 @@ class Recovery:
             return None
         outcomes, doubts = await self._settle(left.owner, story) if story.said else (0, 0)
         begun = left.begun
+        if begun:
+            await self.queue.fence({left.owner: None}, told=True)
         if left.abandoned:
-            if begun:
-                await self.queue.fence({left.owner: None})
             await trio.to_thread.run_sync(self._remove, left)
         frozen = not left.abandoned
         if not begun or (frozen and not outcomes and not doubts):
@@ -167,30 +168,34 @@ class Recovery:
         settlements: list[Settlement] = []
         doubts: list[_Doubt] = []
         for held in await self.queue.held(owner):
-            sheet = Sheet(held.lease)
-            for position, outcome in _told(held, story):
+            sheet, told = Sheet(held.lease), _told(held, story)
+            campaign = await self._campaign(held.lease) if told else None
+            for position, outcome in told:
                 if outcome is None:
-                    doubts.append(await self._doubt(sheet, position))
+                    doubts.append(self._doubt(sheet, position, campaign))
                 else:
-                    _retell(sheet, position, outcome)
+                    _retell(sheet, position, outcome, _identity(campaign))
             if sheet.final or sheet.again:
                 settlements.append(sheet.settlement())
         for start in range(0, len(settlements), _LEASES_AT_ONCE):
             await self.queue.settle(settlements[start : start + _LEASES_AT_ONCE], self.clock())
         self._count(doubts)
-        told = sum(len(settlement.final) + len(settlement.again) for settlement in settlements)
-        return told - len(doubts), len(doubts)
+        known = sum(len(settlement.final) + len(settlement.again) for settlement in settlements)
+        return known - len(doubts), len(doubts)
 
-    async def _doubt(self, sheet: Sheet, position: int) -> _Doubt:
-        envelope, now = sheet.lease.envelopes[position], self.clock()
+    async def _campaign(self, lease: Lease) -> Campaign | None:
         try:
-            campaign = await self.campaigns.get(envelope.campaign)
+            return await self.campaigns.get(lease.envelopes[0].campaign)
         except ConfigErrors:
-            campaign = None
+            return None
+
+    def _doubt(self, sheet: Sheet, position: int, campaign: Campaign | None) -> _Doubt:
+        envelope, now = sheet.lease.envelopes[position], self.clock()
         curve = campaign.curve if campaign is not None else self.curve
         fate = decide(curve, envelope, IN_DOUBT, now, self.chance)
         doubt = _Doubt(lease=sheet.lease, position=position, envelope=envelope, at=now, fate=fate)
         sheet.events.append(doubt.event(campaign))
+        sheet.mark(position, Mark.DOUBTED, _identity(campaign))
         if isinstance(fate, Final):
             sheet.final.append((position, fate.state))
             doubted = replace(envelope, attempts=envelope.attempts + 1, doubts=envelope.doubts + 1)
@@ -214,10 +219,16 @@ def _told(held: HeldLease, story: Story) -> Sequence[tuple[int, Outcome | None]]
     return [(key[1], story.said[key]) for key in keys if key in story.said]
 
 
-def _retell(sheet: Sheet, position: int, outcome: Outcome) -> None:
+def _identity(campaign: Campaign | None) -> str:
+    return f"@{campaign.identity.domain}" if campaign is not None else ""
+
+
+def _retell(sheet: Sheet, position: int, outcome: Outcome, identity: str) -> None:
     """What the owner had written down, as it would have settled it."""
     envelope = sheet.lease.envelopes[position]
     sheet.events.append(outcome.event)
+    if outcome.mark:  # one that a later program knows has used its unit, for all that is known
+        sheet.mark(position, Mark(outcome.mark) if outcome.mark in _MARKS else Mark.DOUBTED, identity)
     match outcome:
         case Ended():
             sheet.final.append((position, outcome.state))

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import trio
 
 from sender.errors import BackendError
-from sender.model import State
+from sender.model import Mark, State
 from sender.queue.base import Again, Lease, Queue, Settlement
 from sender.queue.doubts import Parked
 from sender.queue.journaling import NO_JOURNAL, Journaling
@@ -23,7 +23,7 @@ from sender.queue.suppressions import Suppression
 class Sheet:
     """What is known of one lease since the last hand-over."""
 
-    __slots__ = ("again", "events", "final", "lease", "parked", "refused")
+    __slots__ = ("again", "events", "final", "identity", "lease", "marks", "parked", "refused")
 
     def __init__(self, lease: Lease) -> None:
         self.lease = lease
@@ -32,6 +32,14 @@ class Sheet:
         self.events: list[bytes] = []
         self.refused: list[Suppression] = []
         self.parked: list[Parked] = []
+        self.marks: dict[Mark, list[int]] = {}
+        self.identity = ""
+
+    def mark(self, position: int, mark: Mark | None, identity: str) -> None:
+        """What an attempt counts as: nothing, where that is None."""
+        if mark is not None:
+            self.marks.setdefault(mark, []).append(position)
+            self.identity = identity
 
     def settlement(self) -> Settlement:
         return Settlement(
@@ -44,6 +52,8 @@ class Sheet:
             events=tuple(self.events),
             parked=tuple(self.parked),
             refused=tuple(self.refused),
+            marks={mark: tuple(positions) for mark, positions in self.marks.items()},
+            identity=self.identity,
         )
 
 
@@ -93,6 +103,14 @@ class Settler:
     def park(self, lease: Lease, parked: Parked) -> None:
         """An envelope that ends as UNKNOWN: told together with that, so that an operator may send it again."""
         self._record(lease).parked.append(parked)
+
+    def mark(self, lease: Lease, position: int, mark: Mark | None, identity: str) -> None:
+        """What an attempt for this envelope counts as, told together with what became of it.
+
+        Without a mark the unit of a cap that it had taken is there again.
+        """
+        if mark is not None:
+            self._record(lease).mark(position, mark, identity)
 
     async def run(self) -> None:
         """Settle for ever; cancel it only after `flush`, or call `finish` then."""

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from sender.model import Category, LaneId, Outcome, Reply, Scope, State, Step, Verdict
+from sender.model import Category, LaneId, Mark, Outcome, Reply, Scope, State, Step, Verdict
 from sender.policy.retry import RetryCurve
 from sender.policy.suppression import Digests
-from sender.policy.verdict import DELIVERED
+from sender.policy.verdict import DELIVERED, IN_DOUBT
 from sender.queue.base import Again
 from sender.queue.doubts import Parked
 from sender.queue.journal_record import Key
@@ -52,6 +52,10 @@ class Told(Settler):
         self.refused: list[Suppression] = []
         self.events: list[dict[str, Any]] = []
         self.parked: list[Parked] = []
+        self.marks: list[tuple[int, Mark | None, str]] = []
+
+    def mark(self, lease: Any, position: int, mark: Mark | None, identity: str) -> None:
+        self.marks.append((position, mark, identity))
 
     def park(self, lease: Any, parked: Parked) -> None:
         self.parked.append(parked)
@@ -74,14 +78,25 @@ class Chronicle(NoJournal):
 
     def __init__(self, told: Told) -> None:
         self.told, self.lines = told, list[tuple[Any, ...]]()
+        self.marks: list[Mark | None] = []
 
     def ended(
-        self, key: Key, state: State, event: bytes, *, at: float, why: str = "", refused: Suppression | None = None
+        self,
+        key: Key,
+        state: State,
+        event: bytes,
+        *,
+        at: float,
+        why: str = "",
+        refused: Suppression | None = None,
+        mark: Mark | None = None,
     ) -> None:
         assert not self.told.finals, "the journal goes first"
+        self.marks.append(mark)
         self.lines.append(("ended", key, state, json.loads(event)["type"], at, why, refused))
 
-    def back(self, key: Key, again: Again, event: bytes) -> None:
+    def back(self, key: Key, again: Again, event: bytes, *, mark: Mark | None = None) -> None:
+        self.marks.append(mark)
         assert not self.told.agains, "the journal goes first"
         self.lines.append(("back", key, again.due, again.envelope.attempts, json.loads(event)["type"]))
 
@@ -341,3 +356,25 @@ async def test_what_is_withdrawn_for_now_goes_back_unchanged_for_a_moment() -> N
     (again,) = desk.told.agains
     assert (again.due, again.tried, again.envelope) == (EPOCH + 5.0, False, one.envelope)
     assert (desk.told.events, desk.counts.seen) == ([], [])
+
+
+async def test_what_an_attempt_counts_as_is_told_to_the_journal_and_with_the_settlement() -> None:
+    for outcome, step, reply, expected in (
+        (DELIVERED, Step.DOT, Reply(code=250), Mark.DELIVERED),
+        (DEFERRED, Step.RCPT, REPLY, Mark.NEUTRAL),
+        (IN_DOUBT, Step.DOT, None, Mark.DOUBTED),
+    ):
+        desk = Desk()
+        (one,) = held(1)
+        desk.recorder.attempt(LANE, one, outcome, step=step, reply=reply)
+        assert desk.told.marks == [(0, expected, f"@{one.campaign.identity.domain}")]
+        assert desk.journal.marks == [expected]
+
+
+async def test_what_was_not_sent_has_no_mark() -> None:
+    desk = Desk()
+    first, second, third = held(3)
+    desk.recorder.release(first)
+    desk.recorder.withdraw(LANE, second, Withdrawn(state=State.CANCELLED, why="stopped"))
+    desk.recorder.unusable(LANE, third, "no address")
+    assert desk.told.marks == []

@@ -10,7 +10,8 @@ The way of a recipient through a queue, in steps:
 4. A scheduler calls `promote` (what is due becomes ready) and `reclaim` (what a fenced owner held becomes ready).
 
 Beside the way stand who may settle (`owners`), what holds a campaign back (`control`), what was never answered (`doubts`),
-who gets no mail (`suppressions`), how to find one envelope (`finding`) and how the store is (`standing`).
+who gets no mail (`suppressions`), what caps the lanes that warm up (`warmups`), how to find one envelope (`finding`) and how
+the store is (`standing`).
 
 Rules that every backend keeps, and that one contract suite tests on all of them: no method takes one item; time is an
 argument, in Unix seconds; each state change is atomic and may be repeated; an envelope is in exactly one place.
@@ -28,7 +29,7 @@ from sender.queue.owners import Owners
 from sender.queue.standing import Standings
 from sender.queue.staying import Stays
 from sender.queue.suppressions import Suppression, Suppressions
-from sender.queue.warmups import OTHER, TAIL, Wait
+from sender.queue.warmups import OTHER, TAIL, Wait, Warmups
 
 BATCH_ROWS = 1000  # a rows batch holds at most this many; ordinal = batch * BATCH_ROWS + place in the batch
 
@@ -231,7 +232,7 @@ class Depth:
     refused: int  # entries in the dead-letter stream
 
 
-class Queue(Owners, Controls, Doubts, Suppressions, Finds, Standings, Stays, Protocol):
+class Queue(Owners, Controls, Doubts, Suppressions, Finds, Standings, Stays, Warmups, Protocol):
     """A queue backend. Every method may block, is a checkpoint, and raises BackendError with nothing half-written."""
 
     async def announce(self, campaign: str, spec: bytes) -> None:

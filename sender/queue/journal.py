@@ -22,7 +22,7 @@ from urllib.parse import quote
 
 import trio
 
-from sender.model import State
+from sender.model import Mark, State
 from sender.queue.base import Again, Settlement
 from sender.queue.journal_record import BACK, ENDED, FILLER, INTENT, UNTRIED, Key, encode, header
 from sender.queue.suppressions import Suppression
@@ -100,14 +100,22 @@ class Journal:
         return True
 
     def ended(
-        self, key: Key, state: State, event: bytes, *, at: float, why: str = "", refused: Suppression | None = None
+        self,
+        key: Key,
+        state: State,
+        event: bytes,
+        *,
+        at: float,
+        why: str = "",
+        refused: Suppression | None = None,
+        mark: Mark | None = None,
     ) -> None:
-        self._outcome(key, (ENDED, key, state, event, at, why, refused))
+        self._outcome(key, (ENDED, key, state, event, at, why, refused, mark or ""))
 
-    def back(self, key: Key, again: Again, event: bytes) -> None:
+    def back(self, key: Key, again: Again, event: bytes, *, mark: Mark | None = None) -> None:
         envelope = again.envelope
         counts = envelope.attempts, envelope.doubts, envelope.tried_at
-        self._outcome(key, (BACK, key, again.due, *counts, event, again.source))
+        self._outcome(key, (BACK, key, again.due, *counts, event, again.source, mark or ""))
 
     def untried(self, key: Key) -> None:
         for segment in self._segments:

@@ -52,6 +52,7 @@ class Ended(msgspec.Struct, array_like=True, tag=ENDED, frozen=True):
     at: float  # Unix seconds
     why: str = ""  # where it ends as UNKNOWN: what is shown of it
     refused: Suppression | None = None
+    mark: str = ""  # what it counts as; "": nothing
 
 
 class Back(msgspec.Struct, array_like=True, tag=BACK, frozen=True):
@@ -64,6 +65,7 @@ class Back(msgspec.Struct, array_like=True, tag=BACK, frozen=True):
     tried_at: float
     event: bytes
     source: str = ""  # who alone may try it again
+    mark: str = ""
 
 
 class Untried(msgspec.Struct, array_like=True, tag=UNTRIED, frozen=True):

@@ -5,7 +5,7 @@ from typing import Protocol
 
 import trio
 
-from sender.model import State
+from sender.model import Mark, State
 from sender.queue.base import Again, Settlement
 from sender.queue.journal_record import Key
 from sender.queue.suppressions import Suppression
@@ -25,11 +25,19 @@ class Journaling(Protocol):
         """The end of data of these goes out next; False where that can't be written down, and must not happen."""
 
     def ended(
-        self, key: Key, state: State, event: bytes, *, at: float, why: str = "", refused: Suppression | None = None
+        self,
+        key: Key,
+        state: State,
+        event: bytes,
+        *,
+        at: float,
+        why: str = "",
+        refused: Suppression | None = None,
+        mark: Mark | None = None,
     ) -> None:
         """This envelope has reached its final state."""
 
-    def back(self, key: Key, again: Again, event: bytes) -> None:
+    def back(self, key: Key, again: Again, event: bytes, *, mark: Mark | None = None) -> None:
         """This envelope was tried and goes back to the queue."""
 
     def untried(self, key: Key) -> None:
@@ -55,9 +63,17 @@ class NoJournal:
         return True
 
     def ended(
-        self, key: Key, state: State, event: bytes, *, at: float, why: str = "", refused: Suppression | None = None
+        self,
+        key: Key,
+        state: State,
+        event: bytes,
+        *,
+        at: float,
+        why: str = "",
+        refused: Suppression | None = None,
+        mark: Mark | None = None,
     ) -> None: ...
-    def back(self, key: Key, again: Again, event: bytes) -> None: ...
+    def back(self, key: Key, again: Again, event: bytes, *, mark: Mark | None = None) -> None: ...
     def untried(self, key: Key) -> None: ...
     def settled(self, settlements: Sequence[Settlement]) -> None: ...
     async def run(self) -> None:

@@ -1,8 +1,8 @@
 """Where everything is kept in Redis: the names of all keys, and which partition a route belongs to.
 
 Each key has one hash tag, and all keys of one tag live on one node of a Redis Cluster: `{inbox}` for what everybody
-shares, `{fleet}` for owners, `{suppress}` for suppressions, a campaign's own id for its inbox, `{pNN}` for a partition. No
-script touches two tags.
+shares, `{fleet}` for owners, `{suppress}` for suppressions, `{warmup}` for what stands of it and `{warmup:<account>}` for each
+shared account, a campaign's own id for its inbox, `{pNN}` for a partition. No script touches two tags.
 """
 
 from dataclasses import dataclass
@@ -31,6 +31,14 @@ SUPPRESSION_EXPIRY = "penstock:{suppress}:expiring"
 SUPPRESSION_NEWS = "penstock:{suppress}:news"
 SUPPRESSION_TOLD = "penstock:{suppress}:told"
 SUPPRESSION_MARK = "penstock:{suppress}:mark"  # string: under which key its digests are made
+PROGRESS = "penstock:{warmup}:progress"  # hash: see lua/change_progress.lua
+AUDIT = "penstock:{warmup}:audit"  # stream: the same
+ACCOUNTS = "penstock:{warmup}:accounts"  # set: shared accounts that have had a cap
+
+
+def account(name: str) -> str:
+    """What a shared account counts."""
+    return f"penstock:{{warmup:{name}}}:account"
 
 
 def lanes(owner: str) -> str:

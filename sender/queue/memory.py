@@ -2,7 +2,7 @@
 
 It keeps packs as every backend does, so that what is leased is never the object that was submitted. Each method does its
 work in one go after a checkpoint: that is all the atomicity a single process needs. The parts are those of the Redis
-backend: `memory_inbox`, `memory_delivery`, `memory_upkeep`, `memory_views`.
+backend: `memory_inbox`, `memory_delivery`, `memory_warmups`, `memory_upkeep`, `memory_views`.
 """
 
 import trio

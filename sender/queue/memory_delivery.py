@@ -14,6 +14,7 @@ from sender.queue.later import group
 from sender.queue.memory_part import HeldLease
 from sender.queue.memory_upkeep import MemoryUpkeep
 from sender.queue.pack import decode, encode, size
+from sender.queue.warmups import Wait
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,8 +35,13 @@ class MemoryDelivery(MemoryUpkeep):
         await trio.lowlevel.checkpoint()
         leases = Granted()
         for request in requests:
-            if self._claims.setdefault(request.lane, request.owner) == request.owner:
-                leases += self._grant(request, now)
+            if self._claims.setdefault(request.lane, request.owner) != request.owner:
+                continue
+            room = self._room(request, now)
+            if isinstance(room, Wait):
+                leases.waits += (room,)
+            else:
+                leases += self._grant(replace(request, envelopes=room), now)
         return leases
 
     def _grant(self, request: LeaseRequest, now: float) -> list[Lease]:
@@ -55,7 +61,7 @@ class MemoryDelivery(MemoryUpkeep):
             packs.setdefault((turn.route, turn.campaign), []).append(pack)
             if not turn.work:
                 del self._ready[turn.route]
-        return [self._lease(request, *where, pack) for where, some in packs.items() for pack in some]
+        return [self._lease(request, *where, pack, now) for where, some in packs.items() for pack in some]
 
     def _next_turn(self, request: LeaseRequest, now: float) -> "_Turn | None":
         """Whose turn it is among what waits for this source alone, in the order it came, and what waits for all of its pool.
@@ -79,15 +85,18 @@ class MemoryDelivery(MemoryUpkeep):
                 return _Turn(priority=priority, route=route, work=work, campaign=campaign, band=band)
         return None
 
-    def _lease(self, request: LeaseRequest, route: Route, campaign: str, pack: bytes) -> Lease:
+    def _lease(self, request: LeaseRequest, route: Route, campaign: str, pack: bytes, now: float) -> Lease:
         lease = Lease(
             id=f"m{next(self._numbers)}",
             lane=request.lane,
             route=route,
             owner=request.owner,
             envelopes=tuple(decode(pack)),
+            day_ends=self._day_ends(request),
         )
-        self._leases[lease.id] = HeldLease(lease, campaign, pack, set(range(len(lease.envelopes))))
+        positions, day = set(range(len(lease.envelopes))), self._day(request, now)
+        self._leases[lease.id] = HeldLease(lease, campaign, pack, positions, day, request.account)
+        self._take_units(lease, request.account)
         return lease
 
     async def settle(self, settlements: Sequence[Settlement], now: float) -> int:
@@ -97,13 +106,13 @@ class MemoryDelivery(MemoryUpkeep):
             self._suppress(settlement.refused)
             held = self._leases.get(settlement.lease)
             if held is not None:
-                self._settle(held, settlement)
+                self._settle(held, settlement, now)
             else:
                 gone += len(settlement.final) + len(settlement.again)
         return gone
 
-    def _settle(self, held: HeldLease, settlement: Settlement) -> None:
-        campaign, before = self._campaign(held.campaign), len(held.open)
+    def _settle(self, held: HeldLease, settlement: Settlement, now: float) -> None:
+        campaign, before = self._campaign(held.campaign), frozenset(held.open)
         parked = {doubt.position: doubt for doubt in settlement.parked}
         for position, state in settlement.final:
             if position in held.open:
@@ -123,8 +132,9 @@ class MemoryDelivery(MemoryUpkeep):
             else:
                 self._put(route, held.campaign, back.pack)
                 self._spend(held.campaign, -len(back.again))
-        if len(held.open) < before:
+        if fresh := before - held.open:
             self._tell(settlement.events)
+            self._settle_units(held, len(fresh), self._tell_marks(held, settlement, fresh), now)
         if not held.open:
             del self._leases[settlement.lease]
 

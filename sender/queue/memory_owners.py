@@ -28,12 +28,13 @@ class MemoryOwners(MemoryPart):
         await trio.lowlevel.checkpoint()
         return dict(self._beats)
 
-    async def fence(self, owners: Mapping[str, int | None]) -> Sequence[str]:
+    async def fence(self, owners: Mapping[str, int | None], *, told: bool = False) -> Sequence[str]:
         await trio.lowlevel.checkpoint()
         for owner, beat in owners.items():
             if beat is None or self._beats.get(owner) == beat:
                 self._beats.pop(owner, None)
                 self._fenced.add(owner)
+                self._told_all.update((owner,) if told else ())
         return [owner for owner in owners if owner in self._fenced]
 
     async def fenced(self) -> Sequence[str]:

@@ -1,11 +1,11 @@
 """What the parts of the memory backend share: campaigns, leases, and where ready packs wait."""
 
 import itertools
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from sender.model import LaneId, Route, State
+from sender.model import LaneId, Mark, Route, State
 from sender.queue import inbox
 from sender.queue.base import AT_ONCE, Announcement, Chunk, Lease, Refusal, RowBatch, Spill
 from sender.queue.control import FOR_EVER, Control, Hold
@@ -14,7 +14,9 @@ from sender.queue.fairshare import ReadyWork
 from sender.queue.fates import Fates
 from sender.queue.finding import LaneReport
 from sender.queue.pack import decode
+from sender.queue.quota import Quota
 from sender.queue.walk import Walk
+from sender.queue.warmups import AUDIT_KEPT, Kept
 
 _DEAD_KEPT = 10_000
 _EVENTS_KEPT = 100_000
@@ -56,6 +58,8 @@ class HeldLease:
     campaign: str
     pack: bytes  # what was granted, as it was: the leased envelopes belong to whoever leased them
     open: set[int]  # positions not settled
+    day: int  # the sending day whose statistics count what comes of it
+    account: str  # the shared account that its units are counted in too, if any
 
     def granted(self) -> Lease:
         """The lease as it was given, whatever its owner has made of the envelopes since."""
@@ -78,12 +82,18 @@ class MemoryPart:
         self._claims: dict[LaneId, str] = {}  # lane to owner
         self._beats: dict[str, int] = {}  # members
         self._fenced: set[str] = set()
+        self._told_all: set[str] = set()  # of those: nobody has sent what they have not settled
         self._controls: dict[str, Control] = {}
         self._holds: dict[str, Hold] = {}
         self._budgets: dict[str, int] = {}  # of campaigns with a limited rate: envelopes they may still lease
         self._tokens: dict[str, tuple[float, float]] = {}  # and their buckets: tokens, when they were counted
         self._parked: dict[str, dict[int, Doubt]] = {}  # by campaign and ordinal
         self._reports: dict[str, tuple[LaneReport, ...]] = {}  # by owner
+        self._quotas: defaultdict[str, Quota] = defaultdict(Quota)  # by account
+        self._marks: defaultdict[str, defaultdict[int, Counter[Mark]]] = defaultdict(lambda: defaultdict(Counter))
+        self._complaints: defaultdict[str, Counter[int]] = defaultdict(Counter)
+        self._progress: dict[str, Kept] = {}
+        self._audit: deque[tuple[int, bytes]] = deque(maxlen=AUDIT_KEPT)
         self._dead: deque[Refusal] = deque(maxlen=_DEAD_KEPT)
         self._events: deque[tuple[int, bytes]] = deque(maxlen=_EVENTS_KEPT)
 

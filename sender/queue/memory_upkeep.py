@@ -7,10 +7,11 @@ import trio
 from sender.model import Route
 from sender.queue.memory_suppressions import MemorySuppressions
 from sender.queue.memory_views import MemoryViews
+from sender.queue.memory_warmups import MemoryWarmups
 from sender.queue.pack import decode, encode_all, size
 
 
-class MemoryUpkeep(MemoryViews, MemorySuppressions):
+class MemoryUpkeep(MemoryViews, MemorySuppressions, MemoryWarmups):
     """Promotion, giving back, forgetting."""
 
     async def promote(self, now: float, limit: int) -> int:
@@ -58,9 +59,11 @@ class MemoryUpkeep(MemoryViews, MemorySuppressions):
             for pack in encode_all(left):
                 self._put(held.lease.route, held.campaign, pack)
             returned += len(left)
+            self._settle_units(held, len(left), 0 if held.lease.owner in self._told_all else len(left), now)
             del self._leases[held.lease.id]
         self._unclaim_all(lambda owner: owner not in self._beats)
         self._fenced.clear()
+        self._told_all.clear()
         self._sweep_suppressions(now)
         for name, campaign in self._campaigns.items():
             if campaign.finished and not self._parked.get(name):

@@ -27,10 +27,12 @@ class Owners(Protocol):
     async def beats(self) -> Mapping[str, int]:
         """The members and how often each has beaten: what a watcher compares."""
 
-    async def fence(self, owners: Mapping[str, int | None]) -> Sequence[str]:
+    async def fence(self, owners: Mapping[str, int | None], *, told: bool = False) -> Sequence[str]:
         """Declare owners dead for good, each only while its beat is still the one given (None: whatever it is).
 
         Gives those that are fenced now. What they hold stays theirs until `reclaim`, so that a journal can settle first.
+        `told` says that it has: what they have not settled by now was never sent, and its units are there again. Of others
+        nobody knows, and what they held counts as used.
         """
 
     async def fenced(self) -> Sequence[str]:

@@ -24,14 +24,17 @@ class RedisOwners(RedisLeases):
 
     async def heartbeat(self, owner: str) -> Sequence[str]:
         (names,) = await self._client.run([self._script("beat", (MEMBERS,), owner)])
-        return sorted(name.decode() for name in names)
+        members = sorted(name.decode() for name in names)
+        if owner not in members:
+            self._accounts.lost(owner)
+        return members
 
     async def beats(self) -> Mapping[str, int]:
         (pairs,) = await self._client.run([("HGETALL", MEMBERS)])
         return {owner.decode(): int(beat) for owner, beat in fields_of(pairs).items()}
 
-    async def fence(self, owners: Mapping[str, int | None]) -> Sequence[str]:
-        arguments: list[Argument] = []
+    async def fence(self, owners: Mapping[str, int | None], *, told: bool = False) -> Sequence[str]:
+        arguments: list[Argument] = [int(told)]
         for owner, beat in owners.items():
             arguments += [owner, "" if beat is None else beat]
         (names,) = await self._client.run([self._script("fence", (MEMBERS, FENCED), *arguments)])
@@ -43,6 +46,8 @@ class RedisOwners(RedisLeases):
 
     async def resign(self, owner: str) -> None:
         await self._client.run([("HDEL", MEMBERS, owner), *self._unclaim_all(owner)])
+        if self._accounts.knows(owner):
+            await self._accounts.forget({owner: {}}, await self.time())
 
     def _unclaim_all(self, owner: str) -> Iterator[Command]:
         for partition in self._layout.partitions:

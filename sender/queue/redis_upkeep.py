@@ -6,7 +6,9 @@ events where memory is short. Until a campaign is forgotten its id is known, so 
 afterwards it is a new one.
 """
 
-from collections.abc import Mapping, Sequence, Set
+from collections import Counter, defaultdict
+from collections.abc import Container, Mapping, Sequence, Set
+from dataclasses import dataclass, field
 
 from sender.queue.base import BATCH_ROWS
 from sender.queue.client import Client, Command
@@ -25,6 +27,16 @@ _LOOK_AGAIN_S = 60.0
 _LOOK_AT = 500  # campaigns in one call
 _CROWDED = 0.8  # share of maxmemory from which events go: before HIGH_WATER, where submissions are refused
 _EVENTS_LEFT = 1000  # entries of each partition's stream that stay in any case
+_TOLD = b"2"  # of a fenced owner: see lua/join.lua
+
+
+@dataclass(slots=True)
+class _Gone:
+    """Whose leases were given back."""
+
+    unfinished: set[bytes] = field(default_factory=set)  # of these some are left
+    # by owner and account: units that are there again
+    units: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
 
 
 class RedisUpkeep(RedisViews, RedisOwners, RedisSuppressions, RedisDoubts, RedisStanding):
@@ -65,33 +77,47 @@ class RedisUpkeep(RedisViews, RedisOwners, RedisSuppressions, RedisDoubts, Redis
         *leases, claims = await self._client.run(
             [*(("HGETALL", part.key("leases")) for part in partitions), ("HVALS", swept.key("claims"))]
         )
-        # Only now: whoever got one of these leases or claims had joined before.
-        names, fenced = await self._client.run([("HKEYS", MEMBERS), ("HKEYS", FENCED)])
-        returned, members, unfinished = 0, set(names), set[bytes]()
-        for partition, pairs in zip(partitions, leases, strict=True):
-            for lease, owner in fields_of(pairs).items():
-                if owner not in members:
-                    count = await self._give_back(partition, lease.decode())
-                    returned += count
-                    if not count:
-                        unfinished.add(owner)
-        holders = {claim.partition(b" ")[2] for claim in claims}
-        await self._client.run([self._script("unclaim", (swept.key("claims"),), owner) for owner in holders - members])
-        await self._forget_owners(set(fenced) - unfinished)
+        holding = await self._accounts.holders(self._swept)
+        # Only now: whoever got one of these leases, claims or units had joined before.
+        names, pairs = await self._client.run([("HKEYS", MEMBERS), ("HGETALL", FENCED)])
+        members, fenced = set(names), fields_of(pairs)
+        returned, gone = await self._give_back_all(leases, members, fenced, now)
+        owners = {claim.partition(b" ")[2] for claim in claims}
+        await self._client.run([self._script("unclaim", (swept.key("claims"),), owner) for owner in owners - members])
+        await self._forget_owners((fenced.keys() | set(holding) - members) - gone.unfinished, fenced, gone.units, now)
         await self._drop_content(now)
         await self._forget_campaigns(now)
         await self._sweep_suppressions(now)
         await self._make_room()
         return returned
 
-    async def _forget_owners(self, owners: Set[bytes]) -> None:
-        """Free the claims of fenced owners, whose leases are given back.
+    async def _give_back_all(
+        self, leases: Sequence[list[bytes]], members: Set[bytes], fenced: Mapping[bytes, bytes], now: float
+    ) -> tuple[int, "_Gone"]:
+        """Give back what no member holds, of the leases of each partition; how many envelopes, and whose they were."""
+        returned, gone = 0, _Gone()
+        for partition, pairs in zip(self._layout.partitions, leases, strict=True):
+            for lease, owner in fields_of(pairs).items():
+                if owner not in members:
+                    back = await self._give_back(partition, lease.decode(), now, unsent=fenced.get(owner) == _TOLD)
+                    returned += back.envelopes
+                    gone.units[owner.decode()][back.account] += back.units
+                    if not back.envelopes:
+                        gone.unfinished.add(owner)
+        return returned, gone
+
+    async def _forget_owners(
+        self, owners: Set[bytes], fenced: Container[bytes], units: Mapping[str, Mapping[str, int]], now: float
+    ) -> None:
+        """Free the claims of fenced owners, whose leases are given back, and what others than members hold of accounts.
 
         What one of them still asks for, not knowing that it was fenced, the next calls find: its leases at once, its claims
-        when their partition's turn comes.
+        when their partition's turn comes. Units that one of them gave back in an earlier call than this count as used.
         """
+        await self._accounts.forget({owner.decode(): units.get(owner.decode(), {}) for owner in owners}, now)
         for owner in owners:
-            await self._client.run([*self._unclaim_all(owner.decode()), ("HDEL", FENCED, owner)])
+            if owner in fenced:
+                await self._client.run([*self._unclaim_all(owner.decode()), ("HDEL", FENCED, owner)])
 
     async def _drop_content(self, now: float) -> None:
         """Look which campaigns are finished: their content goes at once."""

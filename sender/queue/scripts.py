@@ -8,13 +8,15 @@ from typing import TypeAlias
 
 Argument: TypeAlias = str | bytes | int | float
 
-_LIBRARY = "route"  # no script of its own: put behind the first line of those that move packs
+# No scripts of their own: put behind the first line of those that move packs, and of those that count units.
+_ROUTE, _QUOTA = "route", "quota"
 _MOVE_PACKS = ("append", "discard", "give_back", "lease", "promote", "refill", "resend", "settle", "split", "unbind", "wake")
+_COUNT_UNITS = ("account", "forget_owners", "give_back", "lease", "set_cap", "settle")
 _INBOX = ("add_rows", "bury", "commit", "drop_rows", "end_rows", "finish_rows", "letter", "open", "read", "stage", "store_spec")
 _OWNERS = ("beat", "clock", "fence", "join", "unclaim")
 _LOOKING = ("depth", "find", "last_event", "ready", "report", "waits")
 _OTHERS = ("confirm", "drop_doubts", "drop_spec", "fates", "old", "reopen", "retire", "unlist")
-_CONTROL = ("control", "first_hold", "forget", "hold", "limit", "rate", "recall", "weigh")
+_CONTROL = ("change_progress", "control", "first_hold", "forget", "hold", "limit", "rate", "recall", "weigh")
 _SUPPRESSIONS = ("suppress", "sweep_suppressions", "unsuppress")
 
 
@@ -33,10 +35,11 @@ class Script:
 
 def load() -> Mapping[str, Script]:
     """Read all scripts."""
-    library = _read(_LIBRARY)
+    route, quota = _read(_ROUTE), _read(_QUOTA)
     scripts = [_script(name, _read(name)) for name in _INBOX + _OWNERS + _LOOKING + _OTHERS + _CONTROL + _SUPPRESSIONS]
     scripts.append(_script("suppress_refused", _read("suppress").replace(b"#!lua", b"#!lua flags=allow-oom", 1)))
-    for name in _MOVE_PACKS:
+    for name in sorted({*_MOVE_PACKS, *_COUNT_UNITS}):
+        library = (route if name in _MOVE_PACKS else b"") + (quota if name in _COUNT_UNITS else b"")
         first_line, _, rest = _read(name).partition(b"\n")  # the flags must stay on the first line
         scripts.append(_script(name, first_line + b"\n" + library + rest))
     return {script.name: script for script in scripts}

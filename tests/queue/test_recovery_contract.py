@@ -11,7 +11,7 @@ from sender import recovery as module
 from sender.campaigns import Campaign
 from sender.errors import BackendError, ConfigError, ConfigErrors
 from sender.events import Event
-from sender.model import Envelope, State
+from sender.model import Envelope, Mark, State
 from sender.policy.retry import RetryCurve
 from sender.queue.base import Again, HeldLease, Lease, Queue, Settlement
 from sender.queue.journal import Journal
@@ -19,6 +19,7 @@ from sender.queue.suppressions import GLOBAL, Suppression
 from sender.recovery import Recovered, Recovery
 from tests.queue.backends import on_one_server
 from tests.queue.feeding import QUEUED_AT, conserved, filled, flat, wish
+from tests.queue.warming import DAY, MIDNIGHT, OURS, cap, counts, used
 
 pytestmark = on_one_server  # it asks of a store what the other contract tests ask of every one
 
@@ -54,12 +55,12 @@ class Scene:
         self.journal = Journal(directory, "never")
         self.counts, self.troubles = Counts(), list[str]()
 
-    async def leased(self, count: int, *, at_once: int = 200) -> list[Lease]:
+    async def leased(self, count: int, *, at_once: int = 200, now: float = QUEUED_AT) -> list[Lease]:
         await filled(self.queue, count)
         await self.queue.join(OWNER)
         self.journal.begin(OWNER)
         leases: list[Lease] = []
-        while some := await self.queue.lease([wish(at_once, owner=OWNER)], QUEUED_AT):
+        while some := await self.queue.lease([wish(at_once, owner=OWNER)], now):
             leases += some
         return leases
 
@@ -126,6 +127,24 @@ async def test_what_a_dead_owner_knew_is_settled_and_the_rest_goes_back(scene: S
     counts = {envelope.ordinal: (envelope.attempts, envelope.doubts, envelope.tried_at) for envelope in later}
     assert counts == {2: (1, 0, NOW - 50), 3: (1, 1, NOW)}
     await conserved(scene.queue)
+
+
+async def test_what_a_dead_owner_sent_or_may_have_sent_has_used_its_units_and_the_rest_comes_back(scene: Scene) -> None:
+    now = MIDNIGHT
+    await scene.queue.set_caps({OURS: cap(per_day=10)}, now)
+    (lease,) = await scene.leased(10, now=now)
+    scene.journal.ended((lease.id, 0), State.DELIVERED, b"{}", at=now, mark=Mark.DELIVERED)
+    scene.journal.back((lease.id, 1), back(1, lease.envelopes[1], now), b"{}", mark=Mark.DEFERRED)
+    scene.journal.back((lease.id, 2), back(2, lease.envelopes[2], now), b"{}", mark=Mark.LIMITED)
+    scene.journal.ended((lease.id, 3), State.INVALID, b"{}", at=now)
+    scene.journal.intent([(lease.id, 4)])
+    scene.die()
+    for _ in range(2):
+        await scene.recover()
+        await scene.queue.reclaim(now)
+    assert await counts(scene.queue, now) == (3, 3, 3, 0)
+    expected = {Mark.DELIVERED: 1, Mark.DEFERRED: 1, Mark.LIMITED: 1, Mark.DOUBTED: 1}
+    assert (await used(scene.queue, now)).marks == {DAY: expected}
 
 
 async def test_a_doubt_is_told_like_any_other(scene: Scene) -> None:
@@ -213,9 +232,9 @@ class Cut:
         self._door(before=False)
         return late
 
-    async def fence(self, owners: Mapping[str, int | None]) -> Sequence[str]:
+    async def fence(self, owners: Mapping[str, int | None], *, told: bool = False) -> Sequence[str]:
         self._door(before=True)
-        fenced = await self._queue.fence(owners)
+        fenced = await self._queue.fence(owners, told=told)
         self._door(before=False)
         return fenced
 

@@ -1,17 +1,21 @@
 #!lua flags=allow-oom
--- Lease packs to lanes. With route.lua.
+-- Lease packs to lanes. With route.lua and quota.lua.
 --
 -- KEYS  1  P claims   hash  lane -> "<epoch> <owner>": until it lets go, resigns or is fenced
 --       2  P leases   hash  lease -> owner
 --       3  P epoch    string  the last epoch given: each change of owner gets one of its own
---       computed, because campaigns and lease ids come up here: those of route.lua, and
+--       computed, because campaigns and lease ids come up here: those of route.lua and quota.lua, and
 --       P places      hash  "<choice> <route>" -> how many campaigns of the line were looked at in vain: the next look goes on
 --                           behind them
 --       P lease:<id>  hash  owner, lane, route, campaign; size: envelopes in its packs; granted: how many of them, from
---                           the first on, the lane may send; left: not settled; 1, 2, ...: the packs
--- ARGV  1  P   2  now   3  prefix of the ids of new leases   then six for each request: lane, route, owner, envelopes,
---       choice ("oldest", "engaged", "rest": see Choice in model.py), the least engagement that lanes which warm up take
--- Gives for each lease: {request from 0, id, route, size, granted, pack ...}
+--                           the first on, the lane may send: each has taken a unit; left: not settled; day: the sending
+--                           day whose statistics count it; account: the shared one its units were reserved from, if any;
+--                           1, 2, ...: the packs
+-- ARGV  1  P   2  now   3  prefix of the ids of new leases   then nine for each request: lane, route, owner, envelopes,
+--       choice ("oldest", "engaged", "rest": see Choice in model.py), the least engagement that lanes which warm up take,
+--       1 where nothing may go without a cap or 0, shared account or "", its sending day or ""
+-- Gives {leases, waits}: for each lease {request from 0, id, route, size, granted, when its sending day ends, pack ...}, for
+-- each lane that a cap keeps from any {request from 0, window, when it opens, what it permits, units outstanding}
 --
 -- The last pack may hold more than was asked for: then granted < size, and the caller hands the rest back with
 -- split.lua. Should it die before, the record still says all that the lease holds. A campaign that is held, or has no
@@ -123,10 +127,26 @@ local function keep_place(line)
   end
 end
 
-local granted_leases, number = {}, 0
+local granted_leases, waits, number = {}, {}, 0
 
-local function grant(request, lane, owner, wanted, lines)
-  -- What caps a lane is counted here: it lowers `wanted` before anything is taken.
+-- How many of the envelopes wanted the lane's cap lets it have, and what counts them, if anything does.
+local function capped(request, lane, wanted, needed)
+  local quota, out = read_quota(P .. 'cap:' .. lane), tonumber(redis.call('HGET', P .. 'out', lane) or 0)
+  if quota then
+    touch(quota, now, out)
+    write_quota(quota)
+  end
+  local left = (binds(quota) or not needed) and room(quota) or 0
+  if left <= 0 then
+    local why = closed(quota)
+    waits[#waits + 1] = { request, why[1], why[2], why[3], out }
+  end
+  return math.min(wanted, left), quota
+end
+
+local function grant(request, lane, owner, wanted, lines, cap, account, day)
+  local quota
+  wanted, quota = capped(request, lane, wanted, cap == '1')
   local leases, order, stopped, packs = {}, {}, {}, 0
   while wanted > 0 and packs < MAX_PACKS do
     local line, campaign = next_turn(lines)
@@ -164,8 +184,9 @@ local function grant(request, lane, owner, wanted, lines)
     local route, campaign, id = lease.route, lease.campaign, token .. number
     number = number + 1
     local record = { 'owner', owner, 'lane', lane, 'route', route, 'campaign', campaign,
-      'size', lease.size, 'granted', lease.granted, 'left', lease.size }
-    local answer = { request, id, route, lease.size, lease.granted }
+      'size', lease.size, 'granted', lease.granted, 'left', lease.size,
+      'day', day ~= '' and day or sending_day(quota, now), 'account', account }
+    local answer = { request, id, route, lease.size, lease.granted, exact(binds(quota) and quota.ends or math.huge) }
     for place, pack in ipairs(lease.packs) do
       record[#record + 1] = place
       record[#record + 1] = pack
@@ -174,6 +195,7 @@ local function grant(request, lane, owner, wanted, lines)
     redis.call('HSET', P .. 'lease:' .. id, unpack(record))
     redis.call('HSET', KEYS[2], id, owner)
     redis.call('HINCRBY', P .. 'waiting', 'leased', lease.size)
+    take_units(P, lane, quota, lease.granted)
     taken(P, route, campaign, lease.size)
     if allowed[campaign][1] < math.huge then
       redis.call('HINCRBY', P .. 'budget', campaign, -lease.granted)
@@ -185,10 +207,11 @@ local function grant(request, lane, owner, wanted, lines)
   end
 end
 
-for place = 4, #ARGV, 6 do
+for place = 4, #ARGV, 9 do
   local lane, route, owner, wanted = ARGV[place], ARGV[place + 1], ARGV[place + 2], tonumber(ARGV[place + 3])
   if claim(lane, owner) then
-    grant((place - 4) / 6, lane, owner, wanted, lines_of(lane, route, ARGV[place + 4], tonumber(ARGV[place + 5])))
+    local lines = lines_of(lane, route, ARGV[place + 4], tonumber(ARGV[place + 5]))
+    grant((place - 4) / 9, lane, owner, wanted, lines, unpack(ARGV, place + 6, place + 8))
   end
 end
-return granted_leases
+return { granted_leases, waits }

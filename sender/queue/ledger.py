@@ -1,0 +1,61 @@
+"""What the owners of this process hold of shared accounts: how much was reserved, came back and was used up, in all.
+
+Totals are told, never differences, so that what gets lost on the way is made good by the next call (lua/account.lua).
+"""
+
+from dataclasses import dataclass, field
+
+from sender.queue.base import Lease, Settlement
+
+
+@dataclass(slots=True)
+class Page:
+    """One owner's dealings with one account, in units."""
+
+    calls: int = 0
+    reserved: int = 0
+    back: int = 0
+    used: int = 0
+    told: tuple[int, int] = (0, 0)  # `back` and `used`, as the account heard them last
+
+    @property
+    def news(self) -> bool:
+        return self.told != (self.back, self.used)
+
+
+@dataclass(slots=True)
+class Ledger:
+    """The pages of all owners, and the leases that units were reserved for."""
+
+    pages: dict[tuple[str, str], Page] = field(default_factory=dict)  # by owner and account
+    _open: dict[str, tuple[Page, set[int]]] = field(default_factory=dict)  # by lease: positions not settled
+
+    def page(self, owner: str, account: str) -> Page:
+        return self.pages.setdefault((owner, account), Page())
+
+    def knows(self, owner: str) -> bool:
+        return any(name == owner for name, _ in self.pages)
+
+    def leased(self, lease: Lease, account: str) -> None:
+        """This lease has taken a unit for each of its envelopes, of those reserved."""
+        self._open[lease.id] = self.page(lease.owner, account), set(range(len(lease.envelopes)))
+
+    def settled(self, settlement: Settlement) -> None:
+        """The store has taken this: what used no unit comes back."""
+        if settlement.lease not in self._open:
+            return
+        page, open_ = self._open[settlement.lease]
+        told = {position for position, _ in settlement.final} | {again.position for again in settlement.again}
+        fresh = told & open_
+        used = {position for mark, positions in settlement.marks.items() if mark.uses for position in positions}
+        open_ -= fresh
+        page.used += len(fresh & used)
+        page.back += len(fresh - used)
+        if not open_:
+            del self._open[settlement.lease]
+
+    def forget(self, owner: str) -> None:
+        """This owner is no more: the store uses up what it held."""
+        gone = {id(page) for (name, _), page in self.pages.items() if name == owner}
+        self.pages = {key: page for key, page in self.pages.items() if key[0] != owner}
+        self._open = {lease: held for lease, held in self._open.items() if id(held[0]) not in gone}
