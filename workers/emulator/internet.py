@@ -62,7 +62,11 @@ class Internet:
 
     def dialogue(self, host: str, source: str) -> Dialogue:
         """A connection from `source` to an MX host without any network: octets in, octets out, the time in between yours."""
-        return Dialogue(Visit(self._by_host[host].office, source=source, host=host))
+        return Dialogue(self.visit(host, source))
+
+    def visit(self, host: str, source: str) -> Visit:
+        """The receiver's side of such a connection: who has seen it arrive tells it when the other side is gone."""
+        return Visit(self._by_host[host].office, source=source, host=host)
 
     def forgive(self) -> None:
         """Let every receiver forget every source: what it held against them, and whom it greylisted."""

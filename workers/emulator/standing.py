@@ -1,14 +1,15 @@
 """Where one source stands with one receiver: what was seen of it, and what it may do now. Pure: the time is an argument.
 
 Volume, unknown users and complaints cost trust; an offence defers the source, more of them block it, quiet days forgive.
+What volume a receiver takes is `volume`'s to say, from what it was used to.
 """
 
 from dataclasses import dataclass
 from enum import Enum, auto
 
 from workers.emulator.behaviour import Behaviour, Trust
+from workers.emulator.volume import Volume
 
-_DAY_S = 86_400.0
 _BLOCK_AT = 3  # the offence that turns deferral into a block
 
 
@@ -50,10 +51,9 @@ class Standing:
         trust = behaviour.trust
         self._tried = _Fading(half_life_s=trust.memory_s)
         self._unknown = _Fading(half_life_s=trust.memory_s)
+        self._taken = _Fading(half_life_s=trust.memory_s)
         self._complaints = _Fading(half_life_s=trust.memory_s)
-        self._day = -1
-        self._today = 0
-        self._best_day = 0
+        self._volume = Volume(trust)
         self._free_at = 0.0  # rate: when the next message would be due if all came evenly (GCRA)
         self._held_until = 0.0
         self._blocked = False
@@ -61,16 +61,25 @@ class Standing:
         self._offended_at = 0.0
 
     def __repr__(self) -> str:
-        return f"<Standing open={self.open} today={self._today} best={self._best_day} offences={self._offences}>"
+        return f"<Standing open={self.open} {self._volume!r} offences={self._offences}>"
 
     @property
     def today(self) -> int:
         """Messages accepted on the day last seen."""
-        return self._today
+        return self._volume.today
 
     @property
     def offences(self) -> int:
         return self._offences
+
+    def usual(self, now: float) -> float:
+        """Messages a day that the receiver is used to."""
+        return self._volume.usual(now)
+
+    def connections(self, now: float) -> int:
+        """How many it may have open: half as many for each offence that is not forgiven; 0 means any number."""
+        limit = self._behaviour.connections
+        return max(1, limit >> self._remaining(self._behaviour.trust, now)) if limit else 0
 
     def mood(self, now: float) -> Mood:
         """How a connection or a MAIL command is met now; takes nothing from the rate."""
@@ -83,25 +92,45 @@ class Standing:
         mood = self.mood(now)
         if mood is not Mood.WELCOME:
             return mood
-        if self._over_volume(now):
-            self._offend(now)
+        if self._over_volume(now) or self._over_rate(now):
             return Mood.SLOWED
-        return Mood.SLOWED if self._over_rate(now) else Mood.WELCOME
+        return Mood.WELCOME
 
     def recipient(self, *, unknown: bool, now: float) -> None:
         """A recipient was named; unknown ones in number are the mark of a bought list."""
+        trust = self._behaviour.trust
         self._tried.add(1.0, now)
         if unknown:
             self._unknown.add(1.0, now)
-            self._judge(self._unknown, self._behaviour.trust.unknown_share, now)
+            if (
+                self._tried.read(now) >= trust.judged_from
+                and self._share(self._unknown, self._tried, now) > trust.unknown_share
+            ):
+                self._unknown.value = 0.0  # one offence for what was seen so far
+                self._offend(now)
 
     def accepted(self, *, complains: bool, now: float) -> None:
         """A message was taken; a complaint counts at once, though a real reader takes hours."""
-        self._turn_day(now)
-        self._today += 1
+        trust = self._behaviour.trust
+        self._volume.count(now)
+        self._taken.add(1.0, now)
         if complains:
             self._complaints.add(1.0, now)
-            self._judge(self._complaints, self._behaviour.trust.complaint_share, now)
+            if self._complained(now) >= trust.complaint_share:
+                self._complaints.value = 0.0
+                self._offend(now)
+
+    def bar(self, until: float) -> None:
+        """Take nothing until then, for reasons of the receiver's own: a list it reads names the address."""
+        self._blocked, self._held_until = True, max(self._held_until, until)
+
+    def _complained(self, now: float) -> float:
+        """The share of readers who complained lately; 0 while too few were written to."""
+        enough = self._taken.read(now) >= self._behaviour.trust.complaints_from
+        return self._share(self._complaints, self._taken, now) if enough else 0.0
+
+    def _share(self, some: _Fading, of: _Fading, now: float) -> float:
+        return some.read(now) / max(1.0, of.read(now))
 
     def _over_rate(self, now: float) -> bool:
         rate = self._behaviour.messages_per_s
@@ -117,28 +146,21 @@ class Standing:
         trust = self._behaviour.trust
         if not trust.first_day:
             return False
-        self._turn_day(now)
-        return self._today >= max(trust.first_day, self._best_day * trust.growth)
-
-    def _turn_day(self, now: float) -> None:
-        day = int(now // _DAY_S)
-        if day != self._day:
-            self._best_day = max(self._best_day, self._today)
-            self._day, self._today = day, 0
-
-    def _judge(self, bad: _Fading, share: float, now: float) -> None:
-        tried = self._tried.read(now)
-        if tried >= self._behaviour.trust.judged_from and bad.read(now) > share * tried:
-            bad.value = 0.0  # one offence for what was seen so far
+        uneasy = self._complained(now) >= trust.complaint_unease
+        over = self._volume.over(now, grows=not uneasy)
+        if over and self._volume.insists:
+            self._volume.forgive_today()
             self._offend(now)
+        return over
 
     def _offend(self, now: float) -> None:
         trust = self._behaviour.trust
         self._offences = self._remaining(trust, now) + 1
         self._offended_at = now
         self._blocked = self._offences >= _BLOCK_AT
-        pause_s = trust.block_s if self._blocked else trust.defer_s * 2 ** (self._offences - 1)
-        self._held_until = now + pause_s
+        pause_s = trust.block_s if self._blocked else trust.defer_s * trust.defer_grows ** (self._offences - 1)
+        self._held_until = max(self._held_until, now + pause_s)
+        self._volume.lose()
 
     def _remaining(self, trust: Trust, now: float) -> int:
         forgiven = int((now - self._offended_at) // trust.forgive_s) if self._offences else 0

@@ -30,7 +30,7 @@ MUTE_ADDRESS = "127.77.200.3"
 # Without TLS, and without limits: what is tried with a hundred thousand domains is the sender, and this has to keep up.
 BEHAVIOUR = Behaviour(
     offers=Offers(starttls=False),
-    trust=Trust(judged_from=1_000_000_000),
+    trust=Trust(judged_from=1_000_000_000, complaints_from=1_000_000_000),
     connections=0,
     messages_per_connection=0,
 )

@@ -105,7 +105,7 @@ class Visit:
         """The greeting, or why there is none. A visit that arrived must `leave`."""
         counts = self.office.counts
         counts.connections += 1
-        limit = self.behaviour.connections
+        limit = self._standing.connections(now)
         if limit and self._standing.open >= limit:
             counts.turned_away += 1
             return self._answers.connections

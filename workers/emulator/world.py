@@ -55,6 +55,7 @@ class WorldOptions:
     greylist_s: float = 2.0  # real ones ask for 5 to 15 minutes
     strict: bool = False  # judge volume and reputation with the receivers' real patience
     requires_dkim: bool = True  # of the receivers that really do
+    requires_tls: bool = True  # likewise
     pipelining: bool | None = None  # whether all receivers offer it; None: each as it does
     chunking: bool | None = None  # likewise
     ttl_s: int = 300  # of the receivers' MX records and addresses
@@ -100,6 +101,7 @@ _GIANTS: dict[str, tuple[tuple[tuple[int, str], ...], tuple[str, ...], Behaviour
         Behaviour(
             answers=GOOGLE,
             offers=Offers(chunking=True, smtputf8=True),
+            trust=Trust(defer_s=3_600),  # 421 4.7.0: 15 to 60 min, says Google's page of SMTP errors
             connections=50,
             messages_per_connection=0,
             requires_tls=True,
@@ -116,6 +118,7 @@ _GIANTS: dict[str, tuple[tuple[tuple[int, str], ...], tuple[str, ...], Behaviour
         Behaviour(
             answers=MICROSOFT,
             offers=Offers(chunking=True, smtputf8=True, size=49_283_072),
+            trust=Trust(defer_s=5_400),  # 4.7.650: 30 to 90 min
             connections=20,
             messages_per_connection=100,
             requires_dkim=True,
@@ -135,6 +138,7 @@ _GIANTS: dict[str, tuple[tuple[tuple[int, str], ...], tuple[str, ...], Behaviour
         Behaviour(
             answers=YAHOO,
             offers=Offers(size=41_943_040),
+            trust=Trust(defer_s=7_200, block_s=172_800),  # [TSS04] 2 h; [TS03] and [TSS09] 48 h and more
             connections=20,
             messages_per_connection=20,
             requires_dkim=True,
@@ -147,7 +151,12 @@ _GIANTS: dict[str, tuple[tuple[tuple[int, str], ...], tuple[str, ...], Behaviour
         ((10, "mx01.mail.icloud.com"), (10, "mx02.mail.icloud.com")),
         ("icloud.com", "me.com", "mac.com"),
         Behaviour(
-            answers=APPLE, offers=Offers(size=28_311_552), connections=10, messages_per_connection=50, unknown_share=0.004
+            answers=APPLE,
+            offers=Offers(size=28_311_552),
+            trust=Trust(defer_s=900),  # KumoMTA community shaping: 15 min
+            connections=10,
+            messages_per_connection=50,
+            unknown_share=0.004,
         ),
     ),
     "orange": (
@@ -156,6 +165,7 @@ _GIANTS: dict[str, tuple[tuple[tuple[int, str], ...], tuple[str, ...], Behaviour
         Behaviour(
             answers=ORANGE,
             offers=Offers(size=47_185_920),
+            trust=Trust(defer_s=16_200),  # OFR_999: 4 to 5 h
             connections=2,
             messages_per_connection=100,
             requires_tls=True,
@@ -173,12 +183,25 @@ _GIANTS: dict[str, tuple[tuple[tuple[int, str], ...], tuple[str, ...], Behaviour
     "free": (
         ((10, "mx1.free.fr"), (20, "mx2.free.fr")),
         ("free.fr", "aliceadsl.fr", "libertysurf.fr"),
-        Behaviour(answers=FREE, connections=3, messages_per_connection=100, unknown_share=0.01, greylist_s=1.0),
+        Behaviour(
+            answers=FREE,
+            trust=Trust(defer_s=7_200, memory_s=86_400),  # its postmaster: blocks lift within 24 h, statistics fade in 24 to 48
+            connections=3,
+            messages_per_connection=100,
+            unknown_share=0.01,
+            greylist_s=1.0,
+        ),
     ),
     "sfr": (
         ((10, "smtp-in.sfr.fr"),),
         ("sfr.fr", "neuf.fr", "club-internet.fr"),
-        Behaviour(answers=SFR, connections=2, messages_per_connection=100, unknown_share=0.01, trust=Trust(defer_s=7_200)),
+        Behaviour(
+            answers=SFR,
+            trust=Trust(defer_s=7_200, defer_grows=1.0, block_s=7_200),  # every block lasts 2 h, says SFR
+            connections=2,
+            messages_per_connection=100,
+            unknown_share=0.01,
+        ),
     ),
     "gmx": (
         ((10, "mx00.gmx.net"), (10, "mx01.gmx.net")),
@@ -186,6 +209,7 @@ _GIANTS: dict[str, tuple[tuple[tuple[int, str], ...], tuple[str, ...], Behaviour
         Behaviour(
             answers=UNITED_INTERNET,
             offers=Offers(size=157_286_400),
+            trust=Trust(block_s=7_200),  # KumoMTA community shaping: 2 h after a 554
             connections=4,
             messages_per_connection=20,
             requires_tls=True,
@@ -194,8 +218,8 @@ _GIANTS: dict[str, tuple[tuple[tuple[int, str], ...], tuple[str, ...], Behaviour
     ),
 }
 
-# What strict receivers let an unknown source send on its first day, and how fast it may grow: between the published
-# ladders (SparkPost 200 and doubling, Mailtrap 300 and 30 %). Ours, not the receivers': none of them publishes it.
+# What strict receivers let an unknown source send on its first day: about where the published ladders begin (SparkPost 200,
+# Mailtrap 300, SendGrid 480, iPost 500 to 1,000). Ours, not the receivers': none of them publishes it.
 _FIRST_DAY = {
     "google": 1_000,
     "microsoft": 400,
@@ -260,14 +284,15 @@ def _small_host(number: int, options: WorldOptions) -> Receiver:
 def _tuned(name: str, behaviour: Behaviour, options: WorldOptions) -> Behaviour:
     trust = behaviour.trust
     if options.strict:
-        trust = replace(trust, first_day=_FIRST_DAY.get(name, 200), growth=2.0)
+        trust = replace(trust, first_day=_FIRST_DAY.get(name, 200))
     else:
-        trust = replace(trust, judged_from=1_000_000_000)
+        trust = replace(trust, judged_from=1_000_000_000, complaints_from=1_000_000_000)
     return replace(
         behaviour,
         offers=_offers(behaviour.offers, options),
         trust=trust,
         requires_dkim=behaviour.requires_dkim and options.requires_dkim,
+        requires_tls=behaviour.requires_tls and options.requires_tls,
         greylist_s=options.greylist_s if behaviour.greylist_s else 0.0,
         unknown_share=behaviour.unknown_share * options.troubles,
         full_share=behaviour.full_share * options.troubles,
