@@ -11,19 +11,18 @@ What comes back when all fail is the receiver's last reply, else the last thing 
 what comes back only where there was nothing else: a host that is down today is no reason to give its mail up.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from random import Random
+from typing import Protocol
 
 import trio
 
 from sender.errors import RemoteProtocolError, ResolutionError, TransportError, TransportKind
 from sender.model import Destination, MxHost, Reply, Source, Step, TlsPolicy
 from sender.net.conversation import Conversation, Observe
-from sender.net.dial import Dialer
 from sender.net.hosts import Hosts
-from sender.net.resolver import Resolver
 from sender.net.session import Failure, Peer, Session, SessionOptions
 from sender.net.stream import Stream
 from sender.net.tls import TlsContexts
@@ -38,12 +37,20 @@ def _unobserved(step: Step, seconds: float) -> None:
     """Nobody counts."""
 
 
+class FindsAddresses(Protocol):
+    async def addresses(self, host: str, bound_to: str = "") -> Sequence[str]: ...
+
+
+class Dials(Protocol):
+    async def connect(self, source: Source, address: str, within_s: float) -> Stream: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Network:
     """What every session of a process shares."""
 
-    resolver: Resolver
-    dialer: Dialer
+    resolver: FindsAddresses
+    dialer: Dials
     hosts: Hosts
     tls: TlsContexts
     rng: Random

@@ -1,0 +1,114 @@
+"""The virtual world: mail gets through it as through the real one, fast, and in the same way each time."""
+
+import subprocess
+import sys
+from collections import Counter
+
+import pytest
+import trio
+
+from sender.model import Category, Source, State
+from sender.queue.base import CampaignStatus
+from sender.record import Attempt
+from sender.settings import load
+from workers.simulation.stage import DAY_S, Recipients, Setup, Stage, play
+
+SOURCE = Source(name="s1", address="192.0.2.1", ehlo="mta.shop.example", pool="main")
+CROWD = [Recipients(receiver=name, count=60) for name in ("google", "orange", "free", "smallhost-4")]
+
+
+async def send(stage: Stage) -> tuple[CampaignStatus, float]:
+    await stage.submit("spring", CROWD)
+    await stage.finished("spring")
+    (status,) = await stage.queue.status(["spring"])
+    return status, stage.clock() - stage.setup.start
+
+
+def setup(**changes: object) -> Setup:
+    return Setup(settings=load(), sources=[SOURCE], **changes)  # type: ignore[arg-type]
+
+
+def test_every_recipient_gets_through_and_the_receivers_count_the_same() -> None:
+    async def story(stage: Stage) -> tuple[CampaignStatus, int, list[str]]:
+        status, _ = await send(stage)
+        return status, stage.internet.ledger.total().accepted, stage.parts.troubles
+
+    status, accepted, troubles = play(setup(), story)
+    assert sum(count for (_, state), count in status.final.items() if state is State.DELIVERED) == 240
+    assert {receiver for receiver, _ in status.final} == {"google", "orange", "free", "~smallhost-4.example"}
+    assert accepted == 240
+    assert troubles == []
+
+
+def test_greylisting_is_waited_out_on_virtual_time() -> None:
+    attempts: list[Attempt] = []
+    _, seconds = play(setup(on_attempt=attempts.append), send)
+    assert 300 < seconds < 3_600
+    put_off = Counter(attempt.lane.receiver for attempt in attempts if attempt.outcome.category is Category.GREYLIST)
+    assert put_off.keys() == {"free"}
+    assert put_off["free"] >= 60
+
+
+def test_a_connection_limit_holds_and_every_connection_ends() -> None:
+    async def story(stage: Stage) -> tuple[int, int]:
+        most = 0
+        async with trio.open_nursery() as nursery:
+
+            async def watch() -> None:
+                nonlocal most
+                while True:
+                    most = max(most, stage.internet.office("orange").standing(SOURCE.address).open)
+                    await trio.sleep(0.2)
+
+            nursery.start_soon(watch)
+            await send(stage)
+            nursery.cancel_scope.cancel()
+        await trio.sleep(DAY_S)
+        return most, stage.internet.office("orange").standing(SOURCE.address).open
+
+    most, after = play(setup(), story)
+    assert (most, after) == (2, 0)
+
+
+def test_a_domain_of_nobody_and_an_unknown_user_end_as_they_should() -> None:
+    async def story(stage: Stage) -> CampaignStatus:
+        await stage.submit("spring", [Recipients(receiver="google", count=100, unknown=0.5)])
+        await stage.finished("spring")
+        (status,) = await stage.queue.status(["spring"])
+        return status
+
+    status = play(setup(), story)
+    assert 30 < status.final["google", State.REJECTED] < 70
+
+
+def test_what_is_left_can_be_given_to_others() -> None:
+    async def story(stage: Stage) -> tuple[int, CampaignStatus]:
+        await stage.submit("spring", [Recipients(receiver="google", count=3_000)])
+        await trio.sleep(3_600)
+        dropped = await stage.drop("spring")
+        (status,) = await stage.queue.status(["spring"])
+        return dropped, status
+
+    dropped, status = play(setup(), story)
+    assert dropped == status.final["google", State.EXPIRED] > 1_000
+
+
+_TRACE = """
+import hashlib
+from tests.simulation.test_stage import send, setup
+from workers.simulation.stage import play
+seen = []
+status, seconds = play(setup(on_attempt=lambda attempt: seen.append((attempt.at, attempt.held.envelope.id, attempt.mx))), send)
+print(seconds, hashlib.sha256(repr(seen).encode()).hexdigest())
+"""
+
+
+@pytest.mark.parametrize("hash_seeds", [("1", "2")])
+def test_the_same_seed_comes_to_the_same_end_in_another_process(hash_seeds: tuple[str, str]) -> None:
+    ends = [
+        subprocess.run(
+            [sys.executable, "-c", _TRACE], env={"PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True
+        ).stdout
+        for seed in hash_seeds
+    ]
+    assert ends[0] == ends[1] != ""

@@ -1,0 +1,203 @@
+"""A simulated world with time of its own: mail is submitted, time passes, and what came of it is there to be read.
+
+    result = play(setup, story)
+
+runs `story` on a virtual clock that jumps to whatever happens next; the same setup and story always come to the same end.
+"""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from random import Random
+from typing import TypeVar
+
+import trio
+import trio._core._run as trio_run
+from trio.testing import MockClock
+
+from sender.content.spec import dump, parse
+from sender.model import Destination, Envelope, MxHost, Route, Source, State
+from sender.queue.base import Chunk, RoutedPack, RowBatch
+from sender.queue.memory import MemoryQueue
+from sender.queue.pack import encode_all, size
+from sender.record import Attempt
+from sender.settings import Settings
+from workers.emulator.internet import Internet
+from workers.emulator.world import WorldOptions, build
+from workers.simulation.parts import IDENTITY, Parts, engine, in_clear
+
+T = TypeVar("T")
+
+START = 1_799_625_600.0  # a Monday, 00:00 UTC: 2027-01-11
+DAY_S = 86_400.0
+_PROMOTE_S = 30.0
+_AT_ONCE = 100_000
+_SPEC = {"from": f"Shop <news@{IDENTITY}>", "subject": "Spring", "text": "Spring is here."}
+
+
+def world_options(*, seed: int = 1, troubles: float = 0.0) -> WorldOptions:
+    """Receivers that judge as the real ones are known to; who complains or does not exist, the mailing alone decides."""
+    return WorldOptions(
+        seed=seed,
+        small_domains=24,
+        small_hosts=4,
+        troubles=troubles,
+        greylist_s=300.0,
+        strict=True,
+        requires_dkim=False,
+        requires_tls=False,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """What a simulation begins with."""
+
+    settings: Settings  # receivers, retry curve, delivery; its sources and their plans are those of the fleet
+    sources: Sequence[Source]
+    world: WorldOptions = field(default_factory=world_options)
+    seed: int = 1
+    start: float = START  # Unix seconds
+    rtt_s: float = 0.05
+    on_attempt: Callable[[Attempt], None] = lambda attempt: None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipients:
+    """So many recipients at one receiver of the world, with the shares of those who complain and of those who don't exist."""
+
+    receiver: str  # as the emulated world calls it: "google"
+    count: int
+    complaining: float = 0.0
+    unknown: float = 0.0
+
+
+class Stage:
+    """A running simulation."""
+
+    def __init__(self, setup: Setup) -> None:
+        self.setup = setup
+        self.rng = Random(setup.seed)
+        world = build(setup.world)
+        self.internet = Internet(world, world.zone(), keep=False)
+        self.queue = MemoryQueue()
+        self.profiles = in_clear(setup.settings)
+        self.parts = Parts(
+            settings=setup.settings,
+            sources=setup.sources,
+            profiles=self.profiles,
+            queue=self.queue,
+            internet=self.internet,
+            clock=self.clock,
+            rng=Random(self.rng.random()),
+            rtt_s=setup.rtt_s,
+            on_attempt=setup.on_attempt,
+        )
+        self.engine = engine(self.parts)
+
+    def clock(self) -> float:
+        """Unix seconds."""
+        return self.setup.start + trio.current_time()
+
+    async def sleep_until(self, moment: float) -> None:
+        """Let time pass until then, Unix seconds."""
+        await trio.sleep_until(moment - self.setup.start)
+
+    async def submit(self, campaign: str, several: Sequence[Recipients], *, pool: str = "main") -> int:
+        """A campaign for these recipients, expanded and ready to be leased; how many there are."""
+        spec = parse({**_SPEC, "pool": pool}, file=campaign)
+        await self.queue.announce(campaign, dump(spec))
+        for announcement in await self.queue.announcements(10):
+            await self.queue.accept(announcement, announcement.spec, self.clock())
+        await self.queue.add_rows(campaign, [RowBatch(number=0, rows=b"{}")])
+        await self.queue.close_rows(campaign, 1)
+        packs, ordinal = list[RoutedPack](), 0
+        for recipients in several:
+            route = Route(pool=pool, receiver=self.receiver(recipients.receiver))
+            envelopes = self._envelopes(campaign, recipients, ordinal)
+            ordinal += len(envelopes)
+            made = encode_all(envelopes, self.setup.settings.delivery.pack_size)
+            packs += [RoutedPack(route=route, pack=pack, count=size(pack)) for pack in made]
+        inflow = await self.queue.rows(campaign, 10)
+        chunk = Chunk(campaign=campaign, number=inflow.chunk, priority=5, batches=inflow.batches, packs=tuple(packs))
+        await self.queue.expand(chunk, self.clock())
+        await self.queue.finish_rows(campaign)
+        return ordinal
+
+    def receiver(self, name: str) -> str:
+        """What the sender calls this receiver of the world: its profile, or "~" and its domain."""
+        found = self.internet.world.receiver(name)
+        hosts = tuple(MxHost(name=host.name, preference=host.preference) for host in found.hosts)
+        return self.profiles.receiver(Destination(hosts=hosts), found.domains[0])
+
+    def _envelopes(self, campaign: str, recipients: Recipients, first: int) -> list[Envelope]:
+        domains, now = self.internet.world.receiver(recipients.receiver).domains, self.clock()
+        return [
+            Envelope(
+                campaign=campaign,
+                ordinal=ordinal,
+                address=f"{self._who(recipients)}-{campaign}-{ordinal}@{domains[ordinal % len(domains)]}",
+                queued_at=now,
+            )
+            for ordinal in range(first, first + recipients.count)
+        ]
+
+    def _who(self, recipients: Recipients) -> str:
+        drawn = self.rng.random()
+        if drawn < recipients.complaining:
+            return "angry"
+        return "unknown" if drawn < recipients.complaining + recipients.unknown else "reader"
+
+    async def drop(self, campaign: str) -> int:
+        """End what waits of a campaign: somebody else has sent it; how many that were."""
+        dropped = 0
+        while some := await self.queue.discard(campaign, State.EXPIRED, _AT_ONCE, self.clock()):
+            dropped += some
+        return dropped
+
+    async def finished(self, campaign: str, look_s: float = 5.0) -> None:
+        """Wait until every recipient of the campaign has its final state."""
+        while True:
+            (status,) = await self.queue.status([campaign])
+            if not status.queued:
+                return
+            await trio.sleep(look_s)
+
+    async def promote(self) -> None:
+        """Make what is due ready, for ever."""
+        while True:
+            await self.queue.promote(self.clock(), _AT_ONCE)
+            await trio.sleep(_PROMOTE_S)
+
+
+def play(setup: Setup, story: Callable[[Stage], Awaitable[T]]) -> T:
+    """Run a story from beginning to end; what it returned."""
+    with _deterministic(setup.seed):
+        return trio.run(_play, setup, story, clock=MockClock(autojump_threshold=0.0))
+
+
+async def _play(setup: Setup, story: Callable[[Stage], Awaitable[T]]) -> T:
+    async with _running(Stage(setup)) as stage:
+        return await story(stage)
+
+
+@asynccontextmanager
+async def _running(stage: Stage) -> AsyncGenerator[Stage]:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(stage.engine.run)
+        nursery.start_soon(stage.promote)
+        yield stage
+        nursery.cancel_scope.cancel()
+
+
+@contextmanager
+def _deterministic(seed: int) -> Iterator[None]:
+    """Let trio run its tasks in an order that depends on nothing but the seed: the switch that Hypothesis uses, too."""
+    before, state = trio_run._ALLOW_DETERMINISTIC_SCHEDULING, trio_run._r.getstate()
+    trio_run._ALLOW_DETERMINISTIC_SCHEDULING = True  # type: ignore[misc]  # final for everybody but tests, says trio
+    trio_run._r.seed(seed)
+    try:
+        yield
+    finally:
+        trio_run._ALLOW_DETERMINISTIC_SCHEDULING = before  # type: ignore[misc]
+        trio_run._r.setstate(state)
