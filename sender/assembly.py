@@ -4,7 +4,7 @@ Everything a process delivers or expands with is put together here, so that a wo
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
 from pathlib import Path
 from random import Random
@@ -18,6 +18,7 @@ from sender.content.token import TokenKeys
 from sender.engine import Engine, EngineServices
 from sender.expansion import Expander
 from sender.halts import Halts
+from sender.holding import Holding
 from sender.lane import LaneServices
 from sender.leasing import Leaser
 from sender.membership import Membership
@@ -157,23 +158,16 @@ def engine(
     settler = _settler(queue, around, journal)
     leaser = _leaser(queue, around, lambda: membership.alive() and journal.healthy and not settler.troubled)
     suppressing = Suppressing(queue, digests, around.clock, on_trouble=around.on_trouble)
+    holding = Holding(queue, around.clock, on_trouble=around.on_trouble)
     known = campaigns(settings, queue)
     halts = Halts(queue, lambda: known.in_memory, around.clock, on_trouble=around.on_trouble)
-    crew = CrewServices(
-        connect=_connector(settings, names, around),
-        preparer=Preparer(Composer(tokens), signer, around.metrics, around.clock),
-        recorder=_recorder(settler, profiles, digests if settings.suppression.automatic else None, around, journal),
-        settler=settler,
-        metrics=around.metrics,
-        label=profiles.label,
-        rng=around.rng,
-        places=Places(settings.delivery.sessions),
-        stops=Stops(settings.retry.scale),
+    preparer = Preparer(Composer(tokens), signer, around.metrics, around.clock)
+    recorder = _recorder(settler, profiles, digests if settings.suppression.automatic else None, around, journal)
+    crew = replace(
+        _crew(settings, _connector(settings, names, around), preparer, recorder, settler, profiles.label, around),
         alive=membership.alive,
         journal=journal,
         withdrawn=first_of([halts.withdrawn, suppressing.withdrawn]),
-        waits_scale=settings.retry.scale,
-        on_trouble=around.on_trouble,
     )
     lanes = LaneServices(
         owner=lambda: membership.owner,
@@ -194,12 +188,38 @@ def engine(
         leaser=leaser,
         settler=settler,
         lanes=lanes,
+        holding=holding,
         beside=(suppressing.run, lambda: halts.run(machine.withdraw), lambda: reporter.run()),
         on_trouble=around.on_trouble,
     )
     machine = Engine(settings.sources, services)
     reporter = _reporter(queue, around, machine, crew.stops, membership)
     return machine
+
+
+def _crew(
+    settings: Settings,
+    connect: "_Connector",
+    preparer: Preparer,
+    recorder: Recorder,
+    settler: Settler,
+    label: Callable[[str], str],
+    around: Surroundings,
+) -> CrewServices:
+    """What crews share; whether they may send is for the caller to add."""
+    return CrewServices(
+        connect=connect,
+        preparer=preparer,
+        recorder=recorder,
+        settler=settler,
+        metrics=around.metrics,
+        label=label,
+        rng=around.rng,
+        places=Places(settings.delivery.sessions),
+        stops=Stops(settings.retry.scale),
+        waits_scale=settings.retry.scale,
+        on_trouble=around.on_trouble,
+    )
 
 
 def _settler(queue: Queue, around: Surroundings, journal: Journaling) -> Settler:

@@ -5,6 +5,7 @@
    anybody deciding. The queue's claims make sure of it.
 3. It starts a lane on demand, nudges one that exists, drains one that now belongs to somebody else; where it has as many as
    it may, those that have nothing to do make room. A process that can't keep up with what it has begun begins no more.
+   A lane that an operator holds ends, and none begins in its place (`holding`).
 4. Fenced, it drops everything at once: what it held is others' by now. Then it joins anew, under another name.
 5. `drain` ends all of it in order: open transactions finish, the rest goes back, everything is settled, the owner resigns.
    Cancelled, it drops what is open, and still settles and resigns if the store answers within a moment.
@@ -18,6 +19,7 @@ from itertools import islice
 import trio
 
 from sender.errors import BackendError
+from sender.holding import NOBODY, WhoIsHeld
 from sender.lane import Lane, LaneServices
 from sender.leasing import Leaser
 from sender.membership import Membership
@@ -45,6 +47,7 @@ class EngineServices:
     leaser: Leaser
     settler: Settler
     lanes: LaneServices
+    holding: WhoIsHeld = NOBODY  # lanes that an operator holds
     beside: Sequence[Callable[[], Awaitable[None]]] = ()  # what else runs for as long as the engine does
     on_trouble: Callable[[str], None] = lambda text: None
 
@@ -58,7 +61,7 @@ class Engine:
         """Only owners of a source's host take part in sharing its lanes."""
         self._services, self._poll_s, self._lanes_most = services, poll_s, lanes_most
         self._sources = {source.name: source for source in sources if source.host in ("", services.membership.host)}
-        self._shares = Shares(sources, services.membership, services.lanes.lookahead)
+        self._shares = Shares(sources, services.membership, services.lanes.lookahead, services.holding)
         self._lanes: dict[LaneId, Lane] = {}
         self._throttles: OrderedDict[LaneId, Throttle] = OrderedDict()  # what lanes that have ended had learnt
         self._claimed: dict[LaneId, Route] = {}  # lanes that have ended; until it is given up none of them begins again
@@ -86,6 +89,12 @@ class Engine:
         for lane in self._lanes.values():
             lane.withdraw()
 
+    def hold_back(self) -> None:
+        """Lanes that an operator holds end in order."""
+        for lane in self._lanes.values():
+            if self._services.holding.of(lane.id) is not None:
+                lane.hold()
+
     def drain(self) -> None:
         """End in order; `run` returns once everything is settled."""
         self._draining.set()
@@ -99,6 +108,7 @@ class Engine:
                 helpers.start_soon(self._services.leaser.run)
                 helpers.start_soon(self._services.settler.run)
                 helpers.start_soon(self._services.lanes.crew.journal.run)
+                helpers.start_soon(self._services.holding.run, self.hold_back)
                 for task in self._services.beside:
                     helpers.start_soon(task)
                 while not self._draining.is_set():
@@ -178,7 +188,10 @@ class Engine:
         most = max(0, min(room, 0 if self._late else _BEGUN_AT_ONCE))
         for lane_id, (route, source) in islice(wanted.items(), most):
             profile = self._services.lanes.profiles.profile(route.receiver)
-            lane = Lane(route, source, profile, self._services.lanes, self._throttles.pop(lane_id, None))
+            throttle = self._throttles.pop(lane_id, None)
+            if throttle is not None:
+                throttle.resume(trio.current_time())
+            lane = Lane(route, source, profile, self._services.lanes, throttle)
             self._lanes[lane_id] = lane
             nursery.start_soon(self._run_lane, lane)
         self._make_room(len(wanted) - room)

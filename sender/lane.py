@@ -120,6 +120,11 @@ class Lane:
         self._crew.withdraw()
         self._wake()
 
+    def hold(self) -> None:
+        """End in order, because an operator holds this lane: whoever goes on with it begins with the least."""
+        self._throttle.hold()
+        self.drain()
+
     def drain(self) -> None:
         """End in order: no new leases, open transactions finish, the rest goes back."""
         self._draining = True

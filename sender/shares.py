@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from hashlib import blake2b
 from zlib import crc32
 
+from sender.holding import NOBODY, WhoIsHeld
 from sender.membership import Membership, host
 from sender.model import LaneId, Source
 from sender.queue.base import ReadyRoute
@@ -21,9 +22,15 @@ _ANSWERS_KEPT = 20_000  # lanes of which it is remembered whether they are this 
 class Shares:
     """One owner's view."""
 
-    def __init__(self, sources: Sequence[Source], membership: Membership, most_for_one: int) -> None:
-        """`most_for_one` envelopes are a single lane's work."""
-        self._membership, self._most_for_one = membership, most_for_one
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        membership: Membership,
+        most_for_one: int,
+        holding: WhoIsHeld = NOBODY,
+    ) -> None:
+        """`most_for_one` envelopes are a single lane's work; lanes that are held get none."""
+        self._membership, self._most_for_one, self._holding = membership, most_for_one, holding
         self._pools: dict[str, tuple[Source, ...]] = {}
         for source in sources:
             self._pools[source.pool] = (*self._pools.get(source.pool, ()), source)
@@ -42,7 +49,12 @@ class Shares:
         """The sources whose lanes this route's work is for at this moment, Unix seconds; some may be of another host."""
         pool, own = self._pools.get(waiting.route.pool, ()), waiting.route.source
         if own:
-            return tuple(source for source in pool if source.name == own)
+            pool = tuple(source for source in pool if source.name == own)
+        if self._holding.any:
+            lanes = [LaneId(source=source.name, receiver=waiting.route.receiver) for source in pool]
+            pool = tuple(source for source, lane in zip(pool, lanes, strict=True) if self._holding.of(lane) is None)
+        if own:
+            return pool
         if len(pool) < 2 or waiting.envelopes > self._most_for_one:
             return pool
         turn = crc32(waiting.route.receiver.encode())

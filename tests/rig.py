@@ -20,6 +20,7 @@ from sender.controlling import Controller
 from sender.engine import LANES_MOST, Engine, EngineServices
 from sender.errors import BackendError, ResolutionError, SigningError
 from sender.halts import Halts
+from sender.holding import Holding
 from sender.lane import Lane, LaneServices
 from sender.leasing import Leaser
 from sender.membership import Membership
@@ -247,6 +248,7 @@ class Rig:
     late: list[int] = field(default_factory=list)  # outcomes that came too late, by hand-over
     suppressing: Suppressing = field(init=False)  # of the lanes made last
     halts: Halts = field(init=False)  # likewise
+    holding: Holding = field(init=False)  # likewise
 
     def campaigns(self) -> Campaigns:
         identity = SigningIdentity(domain="shop.example", message_id_domain="shop.example", keys=self.keys)
@@ -272,6 +274,7 @@ class Rig:
         )
         self.suppressing = Suppressing(self.queue, DIGESTS, clock, on_trouble=self.troubles.append)
         known = self.campaigns()
+        self.holding = Holding(self.queue, clock, on_trouble=self.troubles.append)
         self.halts = Halts(self.queue, lambda: known.in_memory, clock, on_trouble=self.troubles.append)
         crew = CrewServices(
             connect=self.office.connect,
@@ -320,6 +323,7 @@ class Rig:
             leaser=lanes.leaser,
             settler=lanes.crew.settler,
             lanes=lanes,
+            holding=self.holding,
             beside=(self.suppressing.run, lambda: self.halts.run(machine.withdraw)),
             on_trouble=self.troubles.append,
         )

@@ -16,7 +16,7 @@ stand in the outcome. A warmup allowance limits what the lane leases; nothing of
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import log2
+from math import inf, log2
 
 from sender.model import Action, Category, Outcome, Scope, Verdict
 from sender.policy.gradual import DOUBLING_S, UP_S, Doubling, Slope
@@ -76,10 +76,14 @@ class Throttle:
             if action in _LANE_ACTIONS:
                 self._act(action, outcome, now, reason)
 
-    def begin_again(self, now: float) -> None:
-        """It has been held for who knows how long: begin with the least."""
-        self.window.restart()
-        self.ramp = Doubling(since=now, every_s=self.scale * DOUBLING_S)
+    def hold(self) -> None:
+        """An operator holds the lane, for who knows how long."""
+        self._begin_again(inf)
+
+    def resume(self, now: float) -> None:
+        """The lane begins to work once more: with the least, if it had been held."""
+        if self.ramp is not None and self.ramp.since == inf:
+            self._begin_again(self.next_message_at(now) if self.paused(now) else now)
 
     def paused(self, now: float) -> bool:
         return self.pause is not None and now < self.pause.until
@@ -198,7 +202,11 @@ class Throttle:
         until = now + self.scale * grown_s * (1 + _SPREAD * self.rng())
         if self.pause is None or until > self.pause.until:
             self.pause = _because(outcome, until, reason)
-            self.begin_again(until)
+            self._begin_again(until)
+
+    def _begin_again(self, at: float) -> None:
+        self.window.restart()
+        self.ramp = Doubling(since=at, every_s=self.scale * DOUBLING_S)
 
     def __repr__(self) -> str:
         return f"<Throttle {self.window!r} {self.pace!r} {self.pause!r}>"

@@ -24,6 +24,7 @@ LAYOUT = "penstock:{inbox}:layout"
 MEMBERS = "penstock:{fleet}:members"
 FENCED = "penstock:{fleet}:fenced"
 REPORTERS = "penstock:{fleet}:reporters"  # owners that say what their lanes do
+LANE_HOLDS = "penstock:{fleet}:holds"  # hash: "source/receiver", either of them "*", to an operator's word
 SUPPRESSED = "penstock:{suppress}:all"  # hash: see lua/suppress.lua
 SUPPRESSED_OF = "penstock:{suppress}:list:"  # and a list's name: the same for that list
 SUPPRESSION_LISTS = "penstock:{suppress}:lists"

@@ -12,11 +12,21 @@ from sender.queue.memory_delivery import MemoryDelivery
 from sender.queue.memory_doubts import MemoryDoubts
 from sender.queue.memory_finding import MemoryFinding
 from sender.queue.memory_inbox import MemoryInbox
+from sender.queue.memory_lane_holds import MemoryLaneHolds
 from sender.queue.memory_owners import MemoryOwners
 from sender.queue.memory_standing import MemoryStanding
 
 
-class MemoryQueue(MemoryInbox, MemoryControl, MemoryDelivery, MemoryDoubts, MemoryFinding, MemoryOwners, MemoryStanding):
+class MemoryQueue(
+    MemoryInbox,
+    MemoryControl,
+    MemoryDelivery,
+    MemoryDoubts,
+    MemoryFinding,
+    MemoryLaneHolds,
+    MemoryOwners,
+    MemoryStanding,
+):
     """See `sender.queue.base.Queue`."""
 
     async def aclose(self) -> None:

@@ -13,6 +13,7 @@ from sender.queue.doubts import Doubt
 from sender.queue.fairshare import ReadyWork
 from sender.queue.fates import Fates
 from sender.queue.finding import LaneReport
+from sender.queue.lane_holds import LaneHold
 from sender.queue.pack import decode
 from sender.queue.quota import Quota
 from sender.queue.walk import Walk
@@ -89,6 +90,7 @@ class MemoryPart:
         self._tokens: dict[str, tuple[float, float]] = {}  # and their buckets: tokens, when they were counted
         self._parked: dict[str, dict[int, Doubt]] = {}  # by campaign and ordinal
         self._reports: dict[str, tuple[LaneReport, ...]] = {}  # by owner
+        self._lane_holds: dict[str, LaneHold] = {}  # by name
         self._quotas: defaultdict[str, Quota] = defaultdict(Quota)  # by account
         self._marks: defaultdict[str, defaultdict[int, Counter[Mark]]] = defaultdict(lambda: defaultdict(Counter))
         self._complaints: defaultdict[str, Counter[int]] = defaultdict(Counter)

@@ -1,8 +1,8 @@
 """The queue in Redis or Valkey: every state change is one script in lua/, one batch of scripts is one round trip.
 
-The parts: `redis_inbox` takes campaigns in and expands them, `redis_delivery` leases and settles, `redis_control` holds back,
-`redis_warmups` keeps caps and what they count, `redis_upkeep` returns what is due or orphaned, `redis_doubts` keeps what may
-have arrived, `redis_views` and `redis_finding` look.
+The parts: `redis_inbox` takes campaigns in and expands them, `redis_delivery` leases and settles, `redis_control` and
+`redis_lane_holds` hold back, `redis_warmups` keeps caps and what they count, `redis_upkeep` returns what is due or orphaned,
+`redis_doubts` keeps what may have arrived, `redis_views` and `redis_finding` look.
 WIRE.md documents what other programs may write and read.
 """
 
@@ -14,10 +14,11 @@ from sender.queue.redis_control import RedisControl
 from sender.queue.redis_delivery import RedisDelivery
 from sender.queue.redis_finding import RedisFinding
 from sender.queue.redis_inbox import RedisInbox
+from sender.queue.redis_lane_holds import RedisLaneHolds
 from sender.queue.redis_warmups import RedisWarmups
 
 
-class RedisQueue(RedisInbox, RedisControl, RedisDelivery, RedisFinding, RedisWarmups):
+class RedisQueue(RedisInbox, RedisControl, RedisDelivery, RedisFinding, RedisLaneHolds, RedisWarmups):
     """See `sender.queue.base.Queue`."""
 
     async def aclose(self) -> None:

@@ -172,8 +172,20 @@ def test_on_its_way_back_a_lane_is_slow_with_messages_and_with_connections() -> 
 
 def test_a_hold_that_ends_is_a_pause_that_ends() -> None:
     lane = throttle()
-    lane.begin_again(5000)
+    lane.hold()
+    assert lane.would_be_missed(1_000_000)
+    lane.resume(5000)
     assert (lane.connections(5000), lane.share(5000), lane.returned_at) == (1, 1 / 16, 5240)
+    lane.resume(5120)
+    assert lane.returned_at == 5240, "it was not held a second time"
+
+
+def test_a_hold_that_ends_within_a_pause_leaves_it_alone() -> None:
+    lane = throttle()
+    lane.after(outcome(Action.PAUSE, pause_s=600), 0)
+    lane.hold()
+    lane.resume(100)
+    assert (lane.connections(599), lane.connections(600), lane.returned_at) == (0, 1, 840)
 
 
 def test_sessions_that_come_to_nothing_in_a_row_pause_the_lane_longer_each_time() -> None:
