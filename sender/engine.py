@@ -180,7 +180,9 @@ class Engine:
         if lane is not None:
             lane.nudge()
         elif source.name in self._sources and lane_id not in self._claimed and self._shares.is_mine(lane_id, source):
-            wanted[lane_id] = route, source
+            account = self._services.lanes.warming(lane_id).account
+            if self._services.leaser.closings.find(lane_id, account) is None:  # else it would begin for nothing
+                wanted[lane_id] = route, source
 
     def _begin(self, nursery: trio.Nursery, wanted: Mapping[LaneId, tuple[Route, Source]]) -> None:
         """Begin as many of these lanes as there is time and room for."""

@@ -11,11 +11,12 @@ from sender.policy.receivers import DEFAULT
 from sender.queue.finding import LaneReport, RouteWork
 
 # A lane in one of these sends nothing; the others of its route take the work.
-_CLOSED = ("fenced", "journal", "pause", "draining", "stop")
+_CLOSED = ("fenced", "journal", "pause", "draining", "stop", "cap")
 _FREEST = ("nothing to send", "receiver", "process", "connection pace", "window", "pace", *_CLOSED)
-_STATES = {"pause": "paused", "nothing to send": "idle"}
+_STATES = {"pause": "paused", "cap": "capped", "nothing to send": "idle"}
 _WORDS = {
     "pause": "is paused",
+    "cap": "has sent what its warmup permits for now",
     "stop": "has nothing it may send: its receiver has stopped a domain or a campaign",
     "pace": "sends at its pace",
     "connection pace": "opens connections at its pace",
@@ -52,7 +53,7 @@ def route_reasons(fleet: FleetFacts, route: Route, ahead: int | None = None) -> 
 def closed_reasons(fleet: FleetFacts, route: Route, due: float) -> Iterator[Reason]:
     """What will still be in the way when it is due; a pace, or a full window, may be another by then."""
     for reason in route_reasons(fleet, route):
-        if reason.limit in (Limit.NO_SOURCE, Limit.NO_PROCESS) or (reason.detail == "pause" and reason.last > due):
+        if reason.limit in (Limit.NO_SOURCE, Limit.NO_PROCESS) or (reason.detail in ("pause", "cap") and reason.last > due):
             yield reason
 
 
@@ -170,6 +171,8 @@ def _origin(fleet: FleetFacts, report: LaneReport) -> str:
             return f"limits.connections_per_minute ({profile})"
         case "window":
             return f"limits.connections ({profile})"
+        case "cap":
+            return "its warmup plan (penstock warmup)"
         case "process":
             return "delivery.sessions (penstock.toml)"
         case _:

@@ -3,7 +3,8 @@
 The loop of `run`:
 
 1. A paused lane gives back what no session has taken, and waits: the other sources of its pool take the work.
-2. A lane with room leases as many envelopes as its allowance permits. Nobody pushes.
+2. A lane with room leases as many envelopes as its allowance and its caps permit. Nobody pushes. Where a cap is used up it
+   waits until that opens; when its sending day ends it gives back what no session has taken.
 3. Each envelope finds its campaign and its destination; what fails here is settled here, and so is who gets no mail.
 4. Crew keeps sessions busy with the rest, and tells the lane as envelopes leave it.
 5. A lane without work for a while ends. Draining, it leases nothing, lets open transactions finish and gives back the rest.
@@ -19,6 +20,7 @@ import trio
 from sender.backlog import Held
 from sender.berth import CrewServices
 from sender.campaigns import Campaign, Campaigns
+from sender.closings import Closing
 from sender.crew import Crew
 from sender.errors import BackendError, ConfigErrors, ResolutionError
 from sender.leasing import WARM, Leaser, Warming
@@ -27,6 +29,7 @@ from sender.policy.receivers import Profile, Profiles
 from sender.policy.throttle import Throttle
 from sender.policy.verdict import NULL_MX, judge_resolution
 from sender.queue.base import Again, Lease, LeaseRequest
+from sender.queue.control import FOR_EVER
 from sender.queue.suppressions import Suppression
 from sender.suppressing import why_suppressed
 from sender.withdrawal import Withdrawn
@@ -95,6 +98,7 @@ class Lane:
         self._wake = _Wake()
         self._draining = False
         self._found_nothing = False  # when it asked last, and nobody has told it of work since
+        self._day_ends = FOR_EVER  # of what it holds: Unix seconds
         self._crew = Crew(self.id, source, profile, self._throttle, services.crew, self._wake)
 
     @property
@@ -108,7 +112,12 @@ class Lane:
     @property
     def workless(self) -> bool:
         """It holds nothing, and there is nothing to be had."""
-        return self._found_nothing and not self._crew.holding
+        return not self._crew.holding and (self._found_nothing or self.closing is not None)
+
+    @property
+    def closing(self) -> Closing | None:
+        """The cap that keeps it from leasing anything now."""
+        return self._services.leaser.closings.find(self.id, self._services.warming(self.id).account)
 
     def nudge(self) -> None:
         """The route has work."""
@@ -145,7 +154,10 @@ class Lane:
     async def _feed(self, nursery: trio.Nursery) -> None:
         happened = True  # something that work may have come with: without it there is no use in asking for some
         while not self._draining:
-            now = trio.current_time()
+            now, closing = trio.current_time(), self.closing
+            if self._services.clock() >= self._day_ends:
+                self._crew.release()
+                self._day_ends = FOR_EVER
             if self._throttle.pause is not None and self._throttle.paused(now):
                 self._crew.release()
                 self._crew.staff()  # sessions that idle leave: the pause may last for hours
@@ -156,6 +168,11 @@ class Lane:
             elif self._crew.holding >= self._services.lookahead:
                 self._crew.staff()
                 await self._wake.wait(self._services.linger_s)
+            elif closing is not None:
+                self._crew.staff()
+                woken = await self._wake.wait(min(closing.until - now, self._services.linger_s))
+                if not woken and self._crew.idle and self.closing is not None:
+                    return  # nobody has told it of work: who does will begin it anew
             elif not (happened and await self._lease(nursery, now)):
                 self._crew.staff()
                 happened = await self._wake.wait(self._services.linger_s)
@@ -185,6 +202,7 @@ class Lane:
         leases = await self._services.leaser.lease(request)
         for lease in leases:
             self._crew.holding += len(lease.envelopes)
+            self._day_ends = min(self._day_ends, lease.day_ends)
             nursery.start_soon(self._admit, lease)
         self._found_nothing = not leases
         return bool(leases)
@@ -269,4 +287,6 @@ class Lane:
             self._crew.conclude(held, NULL_MX, step=Step.CONNECT, why=why)
 
     def __repr__(self) -> str:
-        return f"<Lane {self.id} {self._throttle.why(trio.current_time())}; {self._crew!r}>"
+        closing = self.closing
+        why = self._throttle.why(trio.current_time()) if closing is None else f"closed: {closing.why}"
+        return f"<Lane {self.id} {why}; {self._crew!r}>"

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import trio
 
+from sender.closings import Closings
 from sender.errors import BackendError
 from sender.model import Choice
 from sender.queue.base import Granted, LeaseRequest, Queue
@@ -51,14 +52,19 @@ class Leaser:
         """While `may` says no, nothing is leased: results that can't be settled must not pile up without bound."""
         self._queue, self._clock, self._gather_s, self._on_trouble = queue, clock, gather_s, on_trouble
         self._may = may
+        self.closings = Closings(clock, trio.current_time)
         self._wishes: list[_Wish] = []
         self._wake = trio.Event()
 
     async def lease(self, request: LeaseRequest) -> Granted:
         """The leases granted to this lane now: none where nothing is ready, or while the store is away.
 
-        Where a cap has kept it from getting any, the answer says so.
+        Where a cap has kept it from getting any, the answer says so; while that is known the store is not asked.
         """
+        closing = self.closings.find(request.lane, request.account)
+        if closing is not None:
+            await trio.lowlevel.checkpoint()
+            return Granted(waits=(closing.wait,))
         wish = _Wish(request)
         self._wishes.append(wish)
         self._wake.set()
@@ -92,5 +98,6 @@ class Leaser:
             return
         for lease in granted:
             by_lane[lease.lane].granted.append(lease)
+        self.closings.note(granted.waits)
         for wait in granted.waits:
             by_lane[wait.lane].granted.waits = (wait,)

@@ -7,6 +7,7 @@ A report names the one thing that binds the lane now (`limit`), in this order:
     pause            a rule stopped the lane; `why` has the receiver's reply
     draining         it ends, or goes to another owner
     stop             nothing held, and a rule stopped a domain or a campaign at this receiver
+    cap              nothing held, and what its warmup permits for now is used up
     nothing to send  its route has nothing that may be leased now
     pace             messages a second
     connection pace  connections a minute
@@ -120,6 +121,8 @@ def binding(lane: Lane, stop: Stop | None, now: float) -> Bound:
     if crew.draining:
         return Bound("draining", "it finishes what it has begun, and ends")
     if not crew.holding:
+        if (closing := lane.closing) is not None:
+            return Bound("cap", closing.why, closing.opens)
         if stop is not None:
             return Bound("stop", f"{stop.category}: {stop.reason}", stop.until, stop.rule)
         return Bound("nothing to send", "its route has nothing that may be leased now")

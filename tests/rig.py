@@ -22,7 +22,7 @@ from sender.errors import BackendError, ResolutionError, SigningError
 from sender.halts import Halts
 from sender.holding import Holding
 from sender.lane import Lane, LaneServices
-from sender.leasing import Leaser
+from sender.leasing import WARM, Leaser, Warming
 from sender.membership import Membership
 from sender.metrics import Metrics
 from sender.model import Destination, Envelope, LaneId, MxHost, Route, Source, State
@@ -245,6 +245,7 @@ class Rig:
     sessions: int = 1000  # of the whole process
     journal: Journaling = NO_JOURNAL
     withdrawn: Withdraws = lambda held: None  # asked beside the suppressions
+    warming: Callable[[LaneId], Warming] = lambda lane: WARM
     late: list[int] = field(default_factory=list)  # outcomes that came too late, by hand-over
     suppressing: Suppressing = field(init=False)  # of the lanes made last
     halts: Halts = field(init=False)  # likewise
@@ -307,6 +308,7 @@ class Rig:
             profiles=profile_names,
             crew=crew,
             clock=clock,
+            warming=self.warming,
             lookahead=lookahead,
             on_trouble=self.troubles.append,
         )

@@ -72,6 +72,20 @@ async def test_what_binds_a_lane_that_sends(settings: Settings, limit: str, orig
     assert (await lane(queue, settings)).state == "running"
 
 
+SENT = "s1/google has sent what its warmup permits for now"
+
+
+async def test_a_cap_that_is_used_up_says_when_it_opens(settings: Settings) -> None:
+    words = "s1/google: 200 an hour, used up"
+    queue = await store(report(limit="cap", why=words, until=NOW + 900), report("s2", "cap", why="later", until=NOW + 9_000))
+    found = await lane(queue, settings)
+    (reason,) = found.reasons
+    assert (found.state, found.next) == ("capped", NOW + 900)
+    assert (reason.text, reason.origin) == (f"{SENT}: {words}", "its warmup plan (penstock warmup)")
+    (reason,) = (await message(queue, settings, 3)).reasons
+    assert reason.text == f"none of 2 lanes may send; the first to open: {SENT}: {words}"
+
+
 async def test_a_lane_that_is_free_takes_it_at_once(settings: Settings) -> None:
     queue = await store(report(limit="nothing to send"))
     found = await message(queue, settings, 700)

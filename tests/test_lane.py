@@ -1,8 +1,10 @@
 """One lane over the memory queue: what it leases, what it settles by itself, what it lets go of, and when it ends."""
 
 import json
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 import trio
@@ -10,9 +12,11 @@ from trio.testing import MockClock
 
 from sender.errors import BackendError, ResolutionError
 from sender.lane import Lane, LaneServices
-from sender.model import Destination, Reply, State, Step
+from sender.leasing import Warming
+from sender.model import Cap, Destination, Reply, State, Step, Verdict
 from sender.net.session import Failure
 from sender.queue.suppressions import GLOBAL, Suppression
+from sender.queue.warmups import Account
 from tests.office import OK, Lost, Office
 from tests.rig import DIGESTS, SPEC, Names, Rig, Store, clock, states, submitted
 
@@ -419,3 +423,81 @@ async def test_a_lane_that_waits_for_a_receiver_does_not_ask_again_for_work_it_w
         rests = lane.workless
         lane.nudge()
         assert (rests, lane.workless) == (True, False)
+
+
+def capped(rig: Rig, **numbers: int) -> tuple[LaneServices, Lane, Cap]:
+    """A lane that warms up, and a cap that is not yet set, of a day that has just begun."""
+    services = replace(rig.lanes(), warming=lambda lane: Warming(capped=True))
+    most = {"per_day": 100_000, "per_hour": 100_000, "per_minute": 100_000} | numbers
+    return services, rig.lane(services), Cap(day=1, starts=clock(), ends=clock() + 86_400, **most)
+
+
+def delivered_at(rig: Rig) -> list[float]:
+    return [attempt.at for attempt in rig.attempts if attempt.outcome.verdict is Verdict.DELIVERED]
+
+
+async def test_it_waits_until_its_cap_opens_and_then_goes_on(autojump_clock: MockClock) -> None:
+    rig = Rig()
+    await submitted(rig.queue, 250)
+    services, lane, cap = capped(rig, per_minute=100)
+    async with running(rig, services, lane) as nursery:
+        nursery.start_soon(nudged, lane)
+        await trio.sleep(30)
+        assert delivered_at(rig) == []
+        assert "closed: s1/big: its sending day is not planned yet" in repr(lane)
+        await rig.queue.set_caps({Account.of(lane.id, lane.route): cap}, clock())
+        begun = clock()
+        await trio.sleep(120)
+        assert "closed" not in repr(lane)
+        minutes = Counter(int((at - cap.starts) // 60) for at in delivered_at(rig))
+        assert minutes == {0: 100, 1: 100, 2: 50}
+        assert min(delivered_at(rig)) < begun + 3
+
+
+async def nudged(lane: Lane) -> None:
+    """As an engine does while the route has work."""
+    while True:
+        lane.nudge()
+        await trio.sleep(0.2)
+
+
+async def test_a_lane_that_waits_for_a_cap_says_so_and_makes_room_for_others(autojump_clock: MockClock) -> None:
+    rig = Rig()
+    await submitted(rig.queue, 50)
+    services, lane, cap = capped(rig, per_hour=10)
+    await rig.queue.set_caps({Account.of(lane.id, lane.route): cap}, clock())
+    async with running(rig, services, lane) as nursery:
+        nursery.start_soon(nudged, lane)
+        await trio.sleep(60)
+        assert len(delivered_at(rig)) == 10
+        assert repr(lane).startswith("<Lane s1/big closed: s1/big: 10 an hour, used up; ")
+        assert lane.workless
+        assert rig.queue.calls["lease"] <= 10, "it asks now and then, and not each time it is told of work"
+
+
+async def test_a_lane_that_waits_for_a_cap_and_hears_of_no_work_ends(autojump_clock: MockClock) -> None:
+    rig = Rig()
+    await submitted(rig.queue, 10)
+    services, lane, cap = capped(rig, per_hour=10)
+    await rig.queue.set_caps({Account.of(lane.id, lane.route): cap}, clock())
+    async with running(rig, services):
+        await lane.run()
+        assert len(delivered_at(rig)) == 10
+
+
+async def test_when_its_sending_day_ends_it_gives_back_what_no_session_has_taken(autojump_clock: MockClock) -> None:
+    rig = Rig(limits={"messages_per_second": 1})
+    await submitted(rig.queue, 200)
+    services, lane, cap = capped(rig)
+    account = Account.of(lane.id, lane.route)
+    ends = clock() + 100
+    await rig.queue.set_caps({account: replace(cap, ends=ends)}, clock())
+    async with running(rig, services, lane) as nursery:
+        nursery.start_soon(nudged, lane)
+        await trio.sleep(98)
+        assert (await rig.queue.use([account], clock()))[account].outstanding > 20
+        await trio.sleep(20)
+        assert (await rig.queue.use([account], clock()))[account].outstanding == 0
+        await rig.queue.set_caps({account: replace(cap, day=2, starts=ends, ends=ends + 86_400)}, clock())
+        await trio.sleep(200)
+    assert await states(rig.queue) == {State.DELIVERED: 200}

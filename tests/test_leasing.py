@@ -2,13 +2,15 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import trio
 from trio.testing import MockClock
 
 from sender.leasing import Leaser
-from sender.model import LaneId, Route
+from sender.model import Cap, LaneId, Route
 from sender.queue.base import Lease, LeaseRequest
+from sender.queue.warmups import Account, Window
 from tests.rig import Store, clock, submitted
 
 
@@ -82,3 +84,22 @@ async def test_a_lane_that_was_cancelled_claims_nothing(autojump_clock: MockCloc
         assert len(await leaser.lease(request(1))) == 0  # the round that the first one had begun
     theirs = LeaseRequest(lane=request(0).lane, route=request(0).route, owner="host/2", envelopes=1)
     assert await queue.lease([theirs], clock()), "the lane is anybody's"
+
+
+async def test_who_is_known_to_wait_for_a_cap_does_not_ask_the_store(autojump_clock: MockClock) -> None:
+    queue = Store()
+    await submitted(queue, 40, route=request(0).route)
+    leaser = Leaser(queue, clock)
+    now = clock()
+    capped = replace(request(0), capped=True)
+    cap = Cap(day=1, starts=now, ends=now + 86_400, per_day=50, per_hour=10, per_minute=10)
+    async with running(leaser):
+        assert (await leaser.lease(capped)).waits[0].window is Window.UNPLANNED
+        await queue.set_caps({Account.of(capped.lane, capped.route): cap}, now)
+        assert await leaser.lease(capped) == []
+        assert queue.calls["lease"] == 1
+        await trio.sleep(3)
+        assert len((await leaser.lease(capped))[0].envelopes) == 10
+        for _ in range(5):
+            assert (await leaser.lease(capped)).waits[0].window is Window.HOUR
+        assert queue.calls["lease"] == 3

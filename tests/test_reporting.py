@@ -8,12 +8,14 @@ from trio.testing import MockClock
 
 from sender.errors import BackendError
 from sender.lane import Lane, LaneServices
-from sender.model import LaneId, Reply, Route
+from sender.leasing import Warming
+from sender.model import Cap, LaneId, Reply, Route
 from sender.policy.stops import Stops
 from sender.policy.throttle import Throttle
 from sender.queue.finding import LaneReport
 from sender.queue.journaling import NoJournal
 from sender.queue.memory import MemoryQueue
+from sender.queue.warmups import Account
 from sender.reporting import Reporter
 from tests.office import OK, Office
 from tests.rig import ROUTE, Rig, clock, submitted
@@ -99,6 +101,16 @@ async def test_nothing_to_send(autojump_clock: MockClock) -> None:
     rig = Rig(limits={"idle_s": "20s"})
     report = await later(rig, 3, recipients=2)
     assert (report.limit, report.holding) == ("nothing to send", 0)
+
+
+async def test_a_cap_that_is_used_up(autojump_clock: MockClock) -> None:
+    rig = Rig(warming=lambda lane: Warming(capped=True))
+    account, now = Account("s1/big", ROUTE), clock()
+    cap = Cap(day=1, starts=now, ends=now + 86_400, per_day=900, per_hour=50, per_minute=50)
+    await rig.queue.set_caps({account: cap}, now)
+    report = await later(rig, 7)
+    assert (report.limit, report.why, report.holding) == ("cap", "s1/big: 50 an hour, used up", 0)
+    assert abs(report.until - (now + 3600)) < 0.01
 
 
 async def test_waiting_for_the_receiver(autojump_clock: MockClock) -> None:

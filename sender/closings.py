@@ -1,0 +1,72 @@
+"""Which caps are used up, as far as this process has been told: who would ask in vain need not ask.
+
+What was told is believed until the window opens, and never for long: units that others held may have come back, an operator may
+have raised the cap, the scheduler may have planned the day.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+from sender.model import LaneId
+from sender.queue.warmups import Wait, Window
+
+_ASK_AGAIN_S = 10.0
+_SOON_S = 2.0  # where units are likely to come back: others hold some of a shared account, or the day is being planned
+_BEHIND_S = 0.05  # so long after a window has opened: whoever comes a moment early waits for nothing twice
+_KEPT = 20_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Closing:
+    """Why a lane can lease nothing. Times are of the lanes' own clock."""
+
+    wait: Wait
+    until: float  # when it is worth asking again
+    opens: float  # when the window opens for certain; 0: not known
+
+    @property
+    def why(self) -> str:
+        """In words, for an operator."""
+        wait = self.wait
+        if wait.window is Window.UNPLANNED:
+            return f"{wait.account}: its sending day is not planned yet"
+        if not wait.most:
+            return f"{wait.account}: its sending day has not begun"
+        return f"{wait.account}: {wait.most:,} a{'n' if wait.window is Window.HOUR else ''} {wait.window}, used up"
+
+
+class Closings:
+    """The caps that are used up."""
+
+    def __init__(self, clock: Callable[[], float], now: Callable[[], float]) -> None:
+        """`clock` is Unix time, `now` the lanes' own."""
+        self._clock, self._now = clock, now
+        self._closed: dict[str, Closing] = {}
+
+    def note(self, waits: Iterable[Wait]) -> None:
+        """This is what the store said."""
+        now = self._now()
+        for wait in waits:
+            if len(self._closed) >= _KEPT:
+                self._closed = {name: closing for name, closing in self._closed.items() if closing.until > now}
+            opens = now + wait.opens - self._clock() if wait.opens else 0.0
+            most = now + (_SOON_S if _is_likely_to_change(wait) else _ASK_AGAIN_S)
+            until = max(now, min(most, opens)) + _BEHIND_S if opens else most
+            self._closed[wait.account] = Closing(wait=wait, until=until, opens=opens)
+
+    def find(self, lane: LaneId, account: str = "") -> Closing | None:
+        """What closes this lane, or the shared account that it takes from; None where it may ask."""
+        now = self._now()
+        for name in (account, str(lane)):
+            closing = self._closed.get(name)
+            if closing is not None and closing.until > now:
+                return replace(closing, wait=replace(closing.wait, lane=lane))
+        return None
+
+    def __repr__(self) -> str:
+        return f"<Closings {len(self._closed)}>"
+
+
+def _is_likely_to_change(wait: Wait) -> bool:
+    shared = wait.account != str(wait.lane)
+    return wait.window is Window.UNPLANNED or (shared and wait.outstanding > 0)
