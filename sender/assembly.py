@@ -98,10 +98,10 @@ def _midnight(day: date) -> float:
 def campaigns(settings: Settings, queue: Queue) -> Campaigns:
     """The campaigns that this configuration can send."""
     pools = [source.pool for source in settings.sources]
-    return Campaigns(queue, identities(settings), _retry_curve(settings), pools)
+    return Campaigns(queue, identities(settings), retry_curve(settings), pools)
 
 
-def _retry_curve(settings: Settings) -> RetryCurve:
+def retry_curve(settings: Settings) -> RetryCurve:
     retry = settings.retry
     return RetryCurve(
         steps_s=tuple(retry.curve),
@@ -259,7 +259,7 @@ def recovery(settings: Settings, queue: Queue, directory: Path, around: Surround
         directory=directory,
         queue=queue,
         campaigns=campaigns(settings, queue),
-        curve=_retry_curve(settings),
+        curve=retry_curve(settings),
         counts=around.metrics,
         label=Profiles.parse(settings.receivers).label,
         clock=around.clock,

@@ -17,6 +17,7 @@ COMMANDS = {
     "keygen": "workers.commands.keygen:command",
     "demo": "workers.commands.demo:command",
     "run": "workers.commands.run:command",
+    "plan": "workers.commands.plan:command",
     "submit": "workers.commands.submit:command",
     "status": "workers.commands.status:command",
     "suppress": "workers.commands.suppress:command",
