@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime, time
 from pathlib import Path
 from random import Random
 
+from sender.assignments import Assignments
 from sender.berth import CrewServices
 from sender.campaigns import Campaigns, SigningIdentity
 from sender.content.canonical import Canonicalization
@@ -38,6 +39,7 @@ from sender.policy.retry import RetryCurve
 from sender.policy.stops import Stops
 from sender.policy.suppression import Digests
 from sender.preparation import Preparer
+from sender.promotions import Promotions
 from sender.queue.base import Queue
 from sender.queue.journaling import NO_JOURNAL, Journaling
 from sender.record import Attempt, Recorder
@@ -46,6 +48,8 @@ from sender.reporting import Reporter
 from sender.settings import Identity, KeyFile, Settings
 from sender.settling import Settler
 from sender.suppressing import Suppressing
+from sender.wards import wards
+from sender.warmth import Warmth
 from sender.withdrawal import first_of
 
 # Domains whose DNS is remembered: of long lists each comes again and again; a lane asks for those that it sends to now.
@@ -160,6 +164,7 @@ def engine(
     suppressing = Suppressing(queue, digests, around.clock, on_trouble=around.on_trouble)
     holding = Holding(queue, around.clock, on_trouble=around.on_trouble)
     known = campaigns(settings, queue)
+    warmth, promotions = _warmup(settings, queue, profiles, around)
     halts = Halts(queue, lambda: known.in_memory, around.clock, on_trouble=around.on_trouble)
     preparer = Preparer(Composer(tokens), signer, around.metrics, around.clock)
     recorder = _recorder(settler, profiles, digests if settings.suppression.automatic else None, around, journal)
@@ -168,6 +173,7 @@ def engine(
         alive=membership.alive,
         journal=journal,
         withdrawn=first_of([halts.withdrawn, suppressing.withdrawn]),
+        on_actions=promotions.after,
     )
     lanes = LaneServices(
         owner=lambda: membership.owner,
@@ -178,6 +184,7 @@ def engine(
         profiles=profiles,
         crew=crew,
         clock=around.clock,
+        warming=warmth.warming,
         lookahead=settings.delivery.lookahead,
         lease_size=settings.delivery.pack_size,
         on_trouble=around.on_trouble,
@@ -189,12 +196,22 @@ def engine(
         settler=settler,
         lanes=lanes,
         holding=holding,
-        beside=(suppressing.run, lambda: halts.run(machine.withdraw), lambda: reporter.run()),
+        beside=(suppressing.run, warmth.run, promotions.run, lambda: halts.run(machine.withdraw), lambda: reporter.run()),
         on_trouble=around.on_trouble,
     )
     machine = Engine(settings.sources, services)
     reporter = _reporter(queue, around, machine, crew.stops, membership)
     return machine
+
+
+def _warmup(settings: Settings, queue: Queue, profiles: Profiles, around: Surroundings) -> tuple[Warmth, Promotions]:
+    """What a process of lanes knows of their warmup, and tells about it."""
+    assignments = Assignments.of(settings, profiles)
+    every = wards(assignments, settings.sources, profiles)
+    return (
+        Warmth(queue, assignments, settings.sources, around.clock, on_trouble=around.on_trouble),
+        Promotions(queue, assignments, every, around.clock, on_trouble=around.on_trouble),
+    )
 
 
 def _crew(

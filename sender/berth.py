@@ -18,7 +18,7 @@ import trio
 from sender.backlog import Backlog, Held, held_of
 from sender.campaigns import Campaign
 from sender.errors import TransportKind
-from sender.model import Destination, Outcome, Reply, Result, Source, Step, Transaction, Verdict
+from sender.model import Destination, LaneId, Outcome, Reply, Result, Source, Step, Transaction, Verdict
 from sender.net.pool import Seat
 from sender.net.session import Failure, Session
 from sender.places import Places
@@ -64,6 +64,7 @@ class CrewServices:
     alive: Callable[[], bool] = lambda: True  # whether what is leased still belongs to this process
     withdrawn: Withdraws = lambda held: None  # why an envelope must not be sent any more
     journal: Journaling = NO_JOURNAL
+    on_actions: Callable[[Outcome, LaneId, str, str], None] = lambda outcome, lane, domain, reason: None  # beyond the lane
     waits_scale: float = 1.0  # multiplies every pause
     on_trouble: Callable[[str], None] = lambda text: None
 

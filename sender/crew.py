@@ -136,6 +136,9 @@ class Crew:
     ) -> None:
         """An attempt of this lane came to this outcome."""
         self.holding -= 1
+        if outcome.actions:
+            reason = str(reply) if reply is not None else why
+            self.services.on_actions(outcome, self._lane, held.campaign.identity.domain, reason)
         self.services.recorder.attempt(self._lane, held, outcome, step=step, reply=reply, why=why, mx=mx, seconds=seconds)
 
     def withhold(self, held: Held, withdrawn: Withdrawn) -> None:

@@ -72,6 +72,7 @@ class Metrics:
         self._declare_sessions()
         self._declare_queue()
         self._declare_services()
+        self._declare_warmup()
 
     def _counter(self, name: str, text: str, *labels: str) -> _Children[Counter]:
         return _Children(Counter(name, text, labels, registry=self.registry), _receiver_place(labels))
@@ -178,6 +179,21 @@ class Metrics:
             registry=self.registry,
         )
 
+    def _declare_warmup(self) -> None:
+        # source: a name of sources.toml, or "@domain" for a sending identity · receiver: a profile's name or "other"; "all"
+        # for an identity. Only of those that have sent something under a plan.
+        self._stage = self._gauge(
+            "penstock_warmup_stage", "Stage of the warmup plan, from 1; one more than it has: warm.", "source", "receiver"
+        )
+        # source, receiver: the same
+        self._cap = self._gauge(
+            "penstock_warmup_cap_envelopes", "Envelopes that may go this sending day; +Inf: warm.", "source", "receiver"
+        )
+        # source, receiver: the same
+        self._used = self._gauge(
+            "penstock_warmup_used_envelopes", "Envelopes that have used a unit of that cap.", "source", "receiver"
+        )
+
     def attempt(self, source: str, receiver: str, outcome: Outcome) -> None:
         """One attempt ended; its category is counted too unless it was delivered or never tried."""
         self._attempts[source, receiver, outcome.verdict].inc()
@@ -248,6 +264,11 @@ class Metrics:
             gauge.clear()
             for server, figures in servers.items():
                 gauge.labels(server).set(figures[name])
+
+    def warmup(self, source: str, receiver: str, *, stage: int, cap: float, used: int) -> None:
+        """Where a lane stands in its plan: `cap` is that of the day, infinity where it is warm."""
+        for gauge, value in ((self._stage, stage), (self._cap, cap), (self._used, used)):
+            gauge[source, receiver].set(value)
 
     def signed(self, count: int, seconds: float) -> None:
         """A micro-batch of signatures came back after so long."""

@@ -1,3 +1,4 @@
+import math
 from pathlib import Path
 
 import pytest
@@ -146,3 +147,13 @@ def test_labels_are_documented_at_their_declaration() -> None:
     assert len(declared) >= 12
     for number in declared:
         assert lines[number - 1].lstrip().startswith("#"), lines[number]
+
+
+def test_where_a_lane_stands_in_its_plan(metrics: Metrics) -> None:
+    metrics.warmup("s1", "google", stage=3, cap=392, used=120)
+    metrics.warmup("@shop.example", "all", stage=4, cap=math.inf, used=0)
+    labels = {"source": "s1", "receiver": "google"}
+    names = ("stage", "cap_envelopes", "used_envelopes")
+    assert [metrics.registry.get_sample_value(f"penstock_warmup_{name}", labels) for name in names] == [3, 392, 120]
+    warm = {"source": "@shop.example", "receiver": "all"}
+    assert metrics.registry.get_sample_value("penstock_warmup_cap_envelopes", warm) == math.inf

@@ -26,6 +26,7 @@ COMMANDS = {
     "resume": "workers.commands.resume:command",
     "cancel": "workers.commands.cancel:command",
     "why": "workers.commands.why:command",
+    "warmup": "workers.commands.warmup:command",
     "doubts": "workers.commands.doubts:command",
 }
 

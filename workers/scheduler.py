@@ -3,17 +3,22 @@
 Its duties run side by side, each at its own pace: a slow one holds up no other.
 """
 
+import math
 from collections import Counter
 from collections.abc import Awaitable, Callable
 
 import trio
 
 from sender.assembly import recovery
+from sender.assignments import Assignments
 from sender.controlling import Controller
 from sender.errors import BackendError
 from sender.policy.receivers import Profiles
+from sender.policy.warmup import Decision
 from sender.recovery import Recovery
 from sender.store_watch import StoreWatch
+from sender.wards import wards
+from sender.warming import Warmer
 from sender.watch import Watch
 from workers.places import journal_dir
 from workers.process import Process
@@ -27,6 +32,7 @@ async def schedule(process: Process) -> None:
     profiles, watch = Profiles.parse(process.settings.receivers), Watch(process.queue)
     controller = Controller(process.queue, on_trouble=process.trouble)
     store = StoreWatch(process.queue, process.metrics, process.trouble)
+    warmer = _warmer(process, profiles)
     journals = recovery(process.settings, process.queue, journal_dir(process.settings), process.surroundings())
     async with trio.open_nursery() as duties:
         # seconds from the end of one round to the next
@@ -35,6 +41,7 @@ async def schedule(process: Process) -> None:
         duties.start_soon(_repeat, process, 1.0, lambda: _control(process, controller))
         duties.start_soon(_repeat, process, 2.0, lambda: _measure(process, profiles))
         duties.start_soon(_repeat, process, 2.0, store.run_once)
+        duties.start_soon(_repeat, process, 2.0, lambda: _warm(process, warmer))
         duties.start_soon(_repeat, process, 5.0, lambda: _unbind(process))
         process.ready = True
 
@@ -75,6 +82,28 @@ async def _unbind(process: Process) -> None:
     patience_s = process.settings.retry.give_up
     while count := await process.queue.unbind(pools, patience_s, process.clock(), _AT_ONCE):
         process.log.warning("unbound", envelopes=count, why="they waited for a source that is gone, or does not come for them")
+
+
+def _warmer(process: Process, profiles: Profiles) -> Warmer:
+    assignments = Assignments.of(process.settings, profiles)
+
+    def tell(name: str, decision: Decision) -> None:
+        process.log.info("warmup", lane=name, what=str(decision.what), why=decision.why)
+
+    every = wards(assignments, process.settings.sources, profiles)
+    return Warmer(process.queue, every, on_change=tell, on_trouble=process.trouble)
+
+
+async def _warm(process: Process, warmer: Warmer) -> None:
+    for standing in await warmer.run_once(process.clock()):
+        if standing.kept:
+            process.metrics.warmup(
+                standing.ward.source or standing.ward.name,
+                "all" if standing.ward.identity else standing.ward.receiver,
+                stage=standing.progress.stage + 1,
+                cap=standing.cap.per_day if standing.cap.limits else math.inf,
+                used=standing.use.day,
+            )
 
 
 async def _measure(process: Process, profiles: Profiles) -> None:

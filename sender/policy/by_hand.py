@@ -18,7 +18,7 @@ def hold(progress: Progress, *, by: str, why: str, now: float) -> Decision:
 
 def resume(plan: Plan, progress: Progress, *, by: str, why: str, now: float) -> Decision:
     """A hold, and a stop, end now."""
-    free = replace(progress, held=None, stopped=0, unpromoted=0, unpromoted_why="")
+    free = replace(progress, held=None, stopped=0, stopped_why="", unpromoted=0, unpromoted_why="")
     return _moved_to(plan, free, progress.stage, What.RELEASED, by, why, now)
 
 

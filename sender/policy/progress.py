@@ -64,6 +64,7 @@ class Progress(Struct, frozen=True, kw_only=True, omit_defaults=True):
     stepped: int = 0  # the day on which it was last stepped back
     spared: int = 0  # the day on which an operator changed it: its gates are not judged that day
     stopped: int = 0  # the day from which on it may send again; 0: it may
+    stopped_why: str = ""
     last: Word | None = None
 
     def stopped_on(self, day: int) -> bool:

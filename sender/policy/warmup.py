@@ -85,9 +85,13 @@ def cap_of(plan: Plan, progress: Progress, day: Day) -> Cap:
     return day.cap(stage) if stage is not None else day.open()
 
 
-def unpromoted(progress: Progress, day: int, why: str) -> Progress:
-    """A reply asked for no promotion: the stage is not passed on this day."""
-    return progress if progress.unpromoted >= day else replace(progress, unpromoted=day, unpromoted_why=why)
+def unpromoted(plan: Plan, progress: Progress, why: str, now: float) -> Decision:
+    """A reply asked for no promotion: the stage is not passed on this day. The first one of a day is kept."""
+    day = max(plan.day(now).number, progress.day)
+    if progress.unpromoted >= day or plan.stage(progress.stage) is None:
+        return Decision(progress=progress, what=What.KEEP, why="")
+    after = replace(progress, unpromoted=day, unpromoted_why=why)
+    return _said(after, What.HOLD, f"{stage_words(plan, after.stage)} is not passed today: {why}", now)
 
 
 def _meanwhile(plan: Plan, progress: Progress, tally: Tally, now: float) -> Decision:
@@ -113,9 +117,8 @@ def _grave(plan: Plan, progress: Progress, worst: Reading | None, now: float) ->
         return _said(lower, What.STEP_BACK, f"{back} {stage_words(plan, lower.stage)}: {worst}", now)
     until = progress.day + 1 + plan.stop_days if plan.stop_days else UNTIL_RESUMED
     when = f"until {date_of(until)}" if plan.stop_days else "until somebody resumes it"
-    return _said(
-        replace(lower, stopped=until), What.STOP, f"stopped {when}, then {stage_words(plan, lower.stage)}: {worst}", now
-    )
+    stopped = replace(lower, stopped=until, stopped_why=str(worst))
+    return _said(stopped, What.STOP, f"stopped {when}, then {stage_words(plan, lower.stage)}: {worst}", now)
 
 
 def _against(progress: Progress, worst: Reading | None) -> str:
@@ -149,7 +152,7 @@ def _passed(plan: Plan, progress: Progress, tally: Tally, now: float) -> Decisio
 def _opened(plan: Plan, progress: Progress, today: int, now: float) -> Decision | None:
     """What the new day itself brings: the end of a stop, or a lower stage after a long rest."""
     if progress.stopped and not progress.stopped_on(today):
-        over = replace(_on(progress, today), stopped=0)
+        over = replace(_on(progress, today), stopped=0, stopped_why="")
         return _said(over, What.RESUME, f"the stop is over: goes on at {stage_words(plan, over.stage)}", now)
     rest = today - progress.active
     if rest <= plan.idle_days or progress.stopped:

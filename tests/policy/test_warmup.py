@@ -179,11 +179,12 @@ def test_at_the_first_stage_there_is_no_way_back() -> None:
 
 def test_a_reply_may_ask_for_no_promotion_on_its_day() -> None:
     today = at_stage(0).day
-    held = unpromoted(at_stage(0), today, "google/unusual-rate: 421 4.7.28 unusual rate")
+    held = unpromoted(PLAN, at_stage(0), "google/unusual-rate: 421 4.7.28 unusual rate", on(0.5)).progress
+    assert held.unpromoted == today
     decision = after(held, FULL)
     assert decision.why == "stage 1 of 4 (100 a day) is held: google/unusual-rate: 421 4.7.28 unusual rate"
     assert after(decision.progress, FULL).what is What.PROMOTE
-    assert unpromoted(held, today, "another") is held
+    assert unpromoted(PLAN, held, "another", on(0.6)).what is What.KEEP
 
 
 @pytest.mark.parametrize(("stage", "lower"), [(3, 1), (2, 0), (0, 0)])

@@ -17,6 +17,7 @@ from sender.errors import ConfigError, ConfigErrors
 from sender.queue.base import CampaignStatus, Queue
 from sender.queue.control import FOR_EVER, Control, Hold
 from sender.queue.inbox import campaign_id
+from sender.settings import Settings
 from workers.places import host_name
 from workers.store import open_configured_queue
 
@@ -52,12 +53,12 @@ async def say(
     _check(campaigns, why)
     async with open_configured_queue(config) as (settings, queue):
         before = await _stands(queue, list(dict.fromkeys(campaigns)), objection)
-        speaker, now = f"{_user()}@{host_name(settings)}", await queue.time()
+        by, now = speaker(settings), await queue.time()
         spoken = []
         for status, word in before:
             after = change(word)
             if after != word:
-                after = await queue.set_control(replace(after, by=speaker, at=now, why=why))
+                after = await queue.set_control(replace(after, by=by, at=now, why=why))
             if after.paused or after.ended:
                 await queue.hold([Hold(campaign=status.campaign, start=0.0, end=FOR_EVER)])
             spoken.append(Spoken(status=status, before=word, after=after))
@@ -78,11 +79,21 @@ async def unknown(queue: Queue, campaign: str) -> ConfigError:
     return ConfigError(where, "", "the queue knows none of that id: `penstock campaigns --all` shows those it knows")
 
 
-def _check(campaigns: Sequence[str], why: str) -> None:
+def speaker(settings: Settings) -> str:
+    """Whose word it is: user@host."""
+    return f"{_user()}@{host_name(settings)}"
+
+
+def check_why(why: str) -> None:
+    """ConfigError where this is no reason that can be shown."""
     if strange := next((character for character in why if not character.isprintable()), ""):
         raise ConfigError("--why", "", f"{strange!a} in it; allowed are printable characters on one line")
     if len(why) > _WHY_MAX:
         raise ConfigError("--why", "", f"{len(why)} characters; allowed are up to {_WHY_MAX}")
+
+
+def _check(campaigns: Sequence[str], why: str) -> None:
+    check_why(why)
     for campaign in campaigns:
         try:
             campaign_id(campaign)
