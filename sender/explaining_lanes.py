@@ -9,6 +9,7 @@ from sender.facts import FleetFacts
 from sender.model import LaneId, Route, Source
 from sender.policy.receivers import DEFAULT
 from sender.queue.finding import LaneReport, RouteWork
+from sender.queue.lane_holds import LaneHold
 
 # A lane in one of these sends nothing; the others of its route take the work.
 _CLOSED = ("fenced", "journal", "pause", "draining", "stop", "cap")
@@ -38,14 +39,19 @@ def route_reasons(fleet: FleetFacts, route: Route, ahead: int | None = None) -> 
         yield _nobody(fleet, route, sources)
         return
     lanes = [LaneId(source=source.name, receiver=route.receiver) for source in able]
+    holds = [hold for lane in lanes if (hold := fleet.hold(lane)) is not None]
+    if len(holds) == len(lanes):
+        yield hold_reason(min(holds, key=lambda hold: hold.until), lanes)
+        return
+    lanes = [lane for lane in lanes if fleet.hold(lane) is None]
     reports = [fleet.lanes[lane] for lane in lanes if lane in fleet.lanes]
     sending = [report for report in reports if report.limit not in _CLOSED]
-    silent = len(able) - len(reports)
+    silent = len(lanes) - len(reports)
     if sending:
         yield _busy(fleet, sending, ahead)
     elif silent:
         text = f"no lane of {route} has said anything yet: a process begins one within a second"
-        yield Reason(limit=Limit.LANE, text=text, origin=f"sources {joined([source.name for source in able])}")
+        yield Reason(limit=Limit.LANE, text=text, origin=f"sources {joined([lane.source for lane in lanes])}")
     else:
         yield _all_closed(fleet, reports)
 
@@ -53,8 +59,17 @@ def route_reasons(fleet: FleetFacts, route: Route, ahead: int | None = None) -> 
 def closed_reasons(fleet: FleetFacts, route: Route, due: float) -> Iterator[Reason]:
     """What will still be in the way when it is due; a pace, or a full window, may be another by then."""
     for reason in route_reasons(fleet, route):
-        if reason.limit in (Limit.NO_SOURCE, Limit.NO_PROCESS) or (reason.detail in ("pause", "cap") and reason.last > due):
+        lasting = reason.limit is Limit.HOLD or reason.detail in ("pause", "cap")
+        if reason.limit in (Limit.NO_SOURCE, Limit.NO_PROCESS) or (lasting and reason.last > due):
             yield reason
+
+
+def hold_reason(hold: LaneHold, lanes: Sequence[LaneId]) -> Reason:
+    """An operator holds all of these lanes; of several words this one ends first."""
+    by = f" by {hold.by}" if hold.by else ""
+    which = f"lane {lanes[0]} is" if len(lanes) == 1 else f"all {len(lanes)} lanes are"
+    text = f"{which} held{by}" + (f": {hold.why}" if hold.why else "")
+    return Reason(limit=Limit.HOLD, text=printable(text), origin=f"penstock resume {hold.name}", until=hold.until)
 
 
 def lane_reason(fleet: FleetFacts, report: LaneReport) -> Reason:
@@ -78,7 +93,9 @@ def explain_lane(fleet: FleetFacts, lane: LaneId, work: RouteWork) -> Explanatio
         return Explanation(subject=str(lane), state="unknown", reasons=(reason,), known=False)
     route = Route(pool=source.pool, receiver=lane.receiver)
     where = Note(name="route", text=f"{route}, {work_words(work)}")
-    report = fleet.lanes.get(lane)
+    report, hold = fleet.lanes.get(lane), fleet.hold(lane)
+    if hold is not None:
+        return Explanation(subject=str(lane), state="held", reasons=(hold_reason(hold, [lane]),), notes=(where,))
     if report is None:
         reason = _not_running(fleet, source, route, work)
         return Explanation(subject=str(lane), state="not running", reasons=(reason,), notes=(where,))

@@ -16,6 +16,7 @@ class Limit(StrEnum):
     CANCELLED = "cancelled"
     DEADLINE = "deadline"
     PAUSE = "pause"  # by an operator
+    HOLD = "hold"  # of lanes, by an operator
     START = "start"
     WINDOW = "window"
     RATE = "rate"

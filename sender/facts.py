@@ -13,6 +13,7 @@ from sender.policy.receivers import DEFAULT
 from sender.queue.base import CampaignStatus, Queue
 from sender.queue.control import Control
 from sender.queue.finding import Found, LaneReport, RouteWork, Waits, Whereabouts
+from sender.queue.lane_holds import LaneHold
 from sender.settings import Settings
 
 _FRESH_S = 10.0  # a lane that said nothing for so long does not run any more
@@ -32,11 +33,16 @@ class FleetFacts:
     files: Mapping[str, str]  # receiver profile -> its file
     owners: frozenset[str]  # delivery processes that live
     lanes: Mapping[LaneId, LaneReport]  # of a moment ago
+    holds: Sequence[LaneHold] = ()  # operators' words on lanes that are in force
 
     @property
     def hosts(self) -> frozenset[str]:
         """Hosts on which a delivery process lives."""
         return frozenset(owner.partition("/")[0] for owner in self.owners)
+
+    def hold(self, lane: LaneId) -> LaneHold | None:
+        """What holds this lane: the word that ends last."""
+        return max((hold for hold in self.holds if hold.covers(lane)), key=lambda hold: hold.until, default=None)
 
     def of_pool(self, pool: str) -> list[Source]:
         return [source for source in self.sources if source.pool == pool]
@@ -83,6 +89,7 @@ async def fleet_facts(queue: Queue, settings: Settings) -> FleetFacts:
         files={name: file for name, (file, _) in settings.receivers.items()},
         owners=frozenset(await queue.beats()),
         lanes={lane: report for lane, report in lanes.items() if now - report.at <= _FRESH_S},
+        holds=[hold for hold in await queue.lane_holds() if now < hold.until],
     )
 
 

@@ -10,7 +10,7 @@ the families here hold to it: a name that looks like a rolled-up domain, or one 
 Metrics end in their unit, counters in `_total`; times are seconds.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Generic, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -138,6 +138,13 @@ class Metrics:
         self._held = self._gauge("penstock_queue_held_envelopes", "Envelopes that are not ready.", "state")
         # what: ready (waiting for a lane) due (retry time passed, not yet ready again)
         self._oldest = self._gauge("penstock_queue_oldest_seconds", "Age of the oldest envelope waiting.", "what")
+        # source: a name of sources.toml, "*" for all · receiver: as above, "*" for all
+        self._lane_holds = Gauge(
+            "penstock_lane_holds",
+            "Lanes that operators hold: 1 for each word in force.",
+            ["source", "receiver"],
+            registry=self.registry,
+        )
         self._declare_store()
         self._dead = Gauge(
             "penstock_queue_dead_entries", "Inbox entries that could not be used and are kept.", registry=self.registry
@@ -269,6 +276,12 @@ class Metrics:
         """Where a lane stands in its plan: `cap` is that of the day, infinity where it is warm."""
         for gauge, value in ((self._stage, stage), (self._cap, cap), (self._used, used)):
             gauge[source, receiver].set(value)
+
+    def lane_holds(self, holds: Collection[tuple[str, str]]) -> None:
+        """The lanes that are held now, by source and receiver label; "*" is all of them."""
+        self._lane_holds.clear()
+        for source, receiver in holds:
+            self._lane_holds.labels(source, OTHER if receiver.startswith("~") else receiver).set(1)
 
     def signed(self, count: int, seconds: float) -> None:
         """A micro-batch of signatures came back after so long."""

@@ -90,6 +90,9 @@ class Reporter:
                 until=_unix(bound, now, at),
                 rule=bound.rule,
                 why=bound.why,
+                most_connections=lane.throttle.limits.connections,
+                most_per_second=lane.throttle.limits.messages_per_second,
+                messages_per_connection=lane.throttle.messages_per_connection(now),
             )
         for lane_id, route, throttle in self.lanes.resting(now):
             bound = _paused(throttle.pause) if throttle.pause is not None else Bound("nothing to send", "")
@@ -106,6 +109,9 @@ class Reporter:
                 until=_unix(bound, now, at),
                 rule=bound.rule,
                 why=bound.why,
+                most_connections=throttle.limits.connections,
+                most_per_second=throttle.limits.messages_per_second,
+                messages_per_connection=throttle.messages_per_connection(now),
             )
 
 
@@ -142,8 +148,19 @@ def _pace(throttle: Throttle, now: float) -> Bound | None:
     if share >= 1:
         return Bound("pace", f"{why}, the receiver's limit")
     why += f", {share:.0%} of the receiver's limit and rising"
+    if share < throttle.pace.share(now) and (back := _returning(throttle, now)) is not None:
+        return Bound("pace", f"{why}; {back.why}", back.until, back.rule)
     slowed = throttle.slowed
     return Bound("pace", f"{why}; slowed by: {slowed.reason}", slowed.until, slowed.rule) if slowed else Bound("pace", why)
+
+
+def _returning(throttle: Throttle, now: float) -> Bound | None:
+    """What the lane returns from, as long as it does."""
+    if throttle.returned_at <= now:
+        return None
+    if throttle.pause is None:
+        return Bound("", "it was held, and returns", throttle.returned_at)
+    return Bound("", f"it was paused, and returns: {throttle.pause.reason}", throttle.returned_at, throttle.pause.rule)
 
 
 def _connections(lane: Lane, now: float) -> Bound:
@@ -153,6 +170,8 @@ def _connections(lane: Lane, now: float) -> Bound:
         return Bound("process", f"all {crew.services.places.most} sessions of the process are in use")
     if crew.sessions >= allowed:
         why = f"{crew.sessions} of {allowed}"
+        if allowed < min(cap, throttle.window.allowed(now)) and (back := _returning(throttle, now)) is not None:
+            return Bound("window", f"{why}, twice as many each minute up to {cap}; {back.why}", back.until, back.rule)
         shrunk = throttle.shrunk
         if shrunk is not None and now < shrunk.until:
             return Bound("window", f"{why}, and not {cap}, since: {shrunk.reason}", shrunk.until, shrunk.rule)

@@ -8,6 +8,7 @@ import pytest
 from sender.explanation import FOR_EVER, Limit
 from sender.model import Route
 from sender.queue.base import LeaseRequest
+from sender.queue.lane_holds import LaneHold
 from sender.settings import Settings
 from tests.asking import (
     LANE,
@@ -23,6 +24,7 @@ from tests.asking import (
     paused,
     report,
     said,
+    settled,
     store,
 )
 
@@ -142,3 +144,31 @@ async def test_a_lane_without_work_is_idle_and_waits_for_nothing(settings: Setti
 async def test_what_a_lane_said_long_ago_does_not_count(settings: Settings) -> None:
     queue = await store(replace(paused("s1", NOW + 900), at=NOW - 11))
     assert (await lane(queue, settings)).state == "not running"
+
+
+async def test_a_held_lane_says_who_holds_it_and_until_when(tmp_path: Path) -> None:
+    settings, queue = configured(tmp_path), await store(report())
+    await queue.hold_lanes([LaneHold(source="s1", until=NOW + 600, by="ann@mail1", why="moving"), LaneHold(source="s2")])
+    found = await lane(queue, settings)
+    assert (found.state, found.next) == ("held", NOW + 600)
+    assert found.reasons[0].text == "lane s1/google is held by ann@mail1: moving"
+    assert found.reasons[0].origin == "penstock resume s1/*"
+
+
+async def test_where_all_lanes_of_a_route_are_held_the_message_waits_for_the_first_to_end(tmp_path: Path) -> None:
+    settings, queue = configured(tmp_path), await store(report())
+    await queue.hold_lanes([LaneHold(source="s1", until=NOW + 600, by="ann@mail1", why="moving"), LaneHold(source="s2")])
+    found = await message(queue, settings, 3)
+    assert (found.reasons[0].limit, found.next) == (Limit.HOLD, NOW + 600)
+    assert found.reasons[0].text == "all 2 lanes are held by ann@mail1: moving"
+    await queue.free_lanes(["s2/*"])
+    assert (await message(queue, settings, 3)).reasons[0].limit is not Limit.HOLD, "the other source has it"
+
+
+async def test_a_retry_that_is_due_before_the_hold_ends_waits_for_the_hold(tmp_path: Path) -> None:
+    settings, queue = configured(tmp_path), await store(report())
+    await settled(queue, 0, None, due=NOW + 60)
+    await queue.hold_lanes([LaneHold(receiver="google")])
+    found = await message(queue, settings, 0)
+    assert [reason.limit for reason in found.reasons] == [Limit.HOLD, Limit.RETRY]
+    assert found.next == FOR_EVER

@@ -113,6 +113,14 @@ def test_recipient_domains_never_become_labels(registry: CollectorRegistry, metr
     assert value(registry, "penstock_in_doubt_total", receiver="other") == 8000
 
 
+def test_lanes_that_are_held_are_shown_while_they_are(registry: CollectorRegistry, metrics: Metrics) -> None:
+    metrics.lane_holds([("s1", "*"), ("*", "~tail.example")])
+    assert value(registry, "penstock_lane_holds", source="s1", receiver="*") == 1
+    assert value(registry, "penstock_lane_holds", source="*", receiver="other") == 1
+    metrics.lane_holds([])
+    assert value(registry, "penstock_lane_holds", source="s1", receiver="*") is None
+
+
 def test_one_receiver_too_many_is_counted_under_other(registry: CollectorRegistry, metrics: Metrics) -> None:
     for number in range(RECEIVERS_KEPT + 5):
         metrics.in_doubt(f"r{number}")

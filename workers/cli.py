@@ -23,6 +23,8 @@ COMMANDS = {
     "suppress": "workers.commands.suppress:command",
     "campaigns": "workers.commands.campaigns:command",
     "pause": "workers.commands.pause:command",
+    "hold": "workers.commands.hold:command",
+    "lanes": "workers.commands.lanes:command",
     "resume": "workers.commands.resume:command",
     "cancel": "workers.commands.cancel:command",
     "why": "workers.commands.why:command",

@@ -107,7 +107,9 @@ async def _warm(process: Process, warmer: Warmer) -> None:
 
 
 async def _measure(process: Process, profiles: Profiles) -> None:
-    depth = await process.queue.depth(process.clock())
+    now = process.clock()
+    depth, holds = await process.queue.depth(now), await process.queue.lane_holds()
+    process.metrics.lane_holds([(hold.source, hold.receiver) for hold in holds if now < hold.until])
     ready: Counter[tuple[str, str]] = Counter()
     for route, envelopes in depth.ready.items():
         ready[route.pool, profiles.label(route.receiver)] += envelopes

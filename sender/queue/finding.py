@@ -77,6 +77,9 @@ class LaneReport:
     until: float  # when that may end, Unix seconds; 0: not known
     rule: str  # the rule that decided, "" where none did
     why: str  # in words, with the receiver's reply where there is one
+    most_connections: int = 0  # of its receiver's profile; 0: an older version does not say
+    most_per_second: float = 0.0  # likewise
+    messages_per_connection: int = 0  # now
 
 
 def newest(reports: Iterable[LaneReport]) -> Mapping[LaneId, LaneReport]:

@@ -16,6 +16,7 @@ from sender.explanation import counted
 from sender.model import State
 from sender.queue.base import CampaignStatus
 from workers.commands.campaigns import Line, as_condition, lines_of
+from workers.commands.lane_words import in_force, told
 from workers.commands.options import config_option
 from workers.commands.words import unknown
 from workers.store import open_configured_queue
@@ -33,11 +34,14 @@ def command(campaign: str | None, as_json: bool, config: Path | None) -> None:
     Of CAMPAIGN, or of all campaigns in a line each.
     """
     if campaign:
-        line = trio.run(_one, campaign, config)
+        line, held = trio.run(_one, campaign, config)
         if as_json:
-            _print_json({**as_document(line.status), "doing": as_condition(line.condition)})
+            doing = as_condition(line.condition)
+            _print_json({**as_document(line.status), "doing": doing, "lanes_held": [name for name, _ in held]})
         else:
-            Console().print(by_receiver(line.status), _summary(line.status), Text(f"now: {line.condition.text()}"), sep="\n")
+            words = [Text(f"lanes {name}: {told}") for name, told in held]
+            now = Text(f"now: {line.condition.text()}")
+            Console().print(by_receiver(line.status), _summary(line.status), now, *words, sep="\n")
     else:
         statuses = trio.run(_all, config)
         if as_json:
@@ -48,12 +52,15 @@ def command(campaign: str | None, as_json: bool, config: Path | None) -> None:
             Console().print(overview(statuses))
 
 
-async def _one(campaign: str, config: Path | None) -> Line:
+async def _one(campaign: str, config: Path | None) -> tuple[Line, list[tuple[str, str]]]:
+    """The campaign, and the lanes that operators hold: it may wait for one of them."""
     async with open_configured_queue(config) as (_, queue):
-        lines = await lines_of(queue, [campaign], await queue.time())
+        now = await queue.time()
+        lines = await lines_of(queue, [campaign], now)
         if not lines:
             raise await unknown(queue, campaign)
-    return lines[0]
+        held = [(hold.name, told(hold, now)) for hold in in_force(await queue.lane_holds(), now)]
+    return lines[0], held
 
 
 async def _all(config: Path | None) -> Sequence[CampaignStatus]:
