@@ -8,8 +8,7 @@ import difflib
 import time
 from collections.abc import Iterable, Sequence
 
-import msgspec
-
+from sender.audit import Entry
 from sender.errors import ConfigError
 from sender.explanation import joined, printable
 from sender.policy.receivers import DEFAULT
@@ -51,8 +50,7 @@ def _unknown(text: str, kind: str, name: str, names: Sequence[str]) -> ConfigErr
 
 async def record(queue: Queue, names: Sequence[str], what: str, why: str, *, by: str, at: float) -> None:
     """Tell the audit stream what somebody has done with these lanes."""
-    entries = [{"at": at, "name": name, "what": what, "why": why, "by": by} for name in names]
-    await queue.tell_audit([msgspec.json.encode(entry) for entry in entries])
+    await queue.tell_audit([Entry(at=at, name=name, what=what, why=why, by=by).encode() for name in names])
 
 
 def in_force(holds: Iterable[LaneHold], now: float) -> list[LaneHold]:
