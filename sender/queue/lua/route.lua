@@ -91,11 +91,10 @@ local function pop(P, campaign, route, band)
 end
 
 local function pop_oldest(P, campaign, route)
-  local bands = bands_of(P, campaign)
-  local band = bands[1]
-  if #bands > 1 then
-    _, _, band = oldest(P, campaign, route)
+  if #bands_of(P, campaign) == 1 then
+    return pop(P, campaign, route, BAND)
   end
+  local _, _, band = oldest(P, campaign, route)
   return band and pop(P, campaign, route, band)
 end
 
