@@ -1,12 +1,13 @@
-"""Any history at all: hypothesis plays submit, expand, lease, settle, crash, pause, promote, discard in whatever order, and a
-model of a few lines says where each envelope must be. The same machine runs on every backend.
+"""Any history at all: hypothesis plays submit, expand, lease, settle, crash, pause, promote, discard, unbind in whatever order,
+by lanes that warm up and lanes that don't, and a model of a few lines says where each envelope must be. The same machine runs
+on every backend.
 
 After every step the queue's counts equal the model's: nothing is lost, nothing is in two places, no final state ever changes.
 """
 
 import threading
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -16,13 +17,14 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from sender.model import Envelope, LaneId, Route, State
+from sender.model import Choice, Envelope, LaneId, Route, State
+from sender.policy.engagement import FLOORS, band_of
 from sender.queue import open_queue
-from sender.queue.base import Again, Chunk, HeldLease, Lease, LeaseRequest, Queue, RoutedPack, RowBatch, Settlement
+from sender.queue.base import Again, Chunk, HeldLease, Lease, LeaseRequest, Queue, RoutedPack, RowBatch, Settlement, Spill
 from sender.queue.client import Client
 from sender.queue.control import FOR_EVER, Hold
 from sender.queue.doubts import Parked
-from sender.queue.pack import encode
+from sender.queue.pack import encode, runs
 
 T = TypeVar("T")
 Id = tuple[str, int]  # campaign, ordinal
@@ -30,9 +32,14 @@ Id = tuple[str, int]  # campaign, ordinal
 CAMPAIGNS = ("autumn", "spring")
 RECEIVERS = ("google", "orange")
 OWNERS = ("host/a", "host/b")
+SOURCES = ("s1", "s2")
+SCORES = ("", "90", "30", "0")
+SPILLS = {"autumn": Spill(after_s=FOR_EVER), "spring": Spill(after_s=100.0)}
 READY, LEASED, LATER = "ready", "leased", "later"
+BOUND = "bound"  # later, and from the same source
 
 campaigns, receivers, owners = st.sampled_from(CAMPAIGNS), st.sampled_from(RECEIVERS), st.sampled_from(OWNERS)
+lanes = st.builds(LaneId, source=st.sampled_from(SOURCES), receiver=receivers)
 
 
 class Loop(threading.Thread):
@@ -76,6 +83,8 @@ class Machine(RuleBasedStateMachine):
         self.where: dict[Id, str] = {}
         self.envelopes: dict[Id, Envelope] = {}
         self.due: dict[Id, float] = {}
+        self.bound: dict[Id, str] = {}  # who alone may try it
+        self.claims: dict[LaneId, str] = {}
         self.leases: dict[str, tuple[Lease, set[int]]] = {}  # those that count, with their open positions
         self.stale: list[Lease] = []  # those whose owner was fenced: what it still says must change nothing
         self.settled: list[Settlement] = []
@@ -106,9 +115,16 @@ class Machine(RuleBasedStateMachine):
 
     # What comes in.
 
-    @rule(campaign=campaigns, receiver=receivers, count=st.integers(1, 12), invalid=st.booleans(), size=st.integers(1, 4))
-    def arrive(self, campaign: str, receiver: str, count: int, invalid: bool, size: int) -> None:
+    @rule(
+        campaign=campaigns,
+        receiver=receivers,
+        scores=st.lists(st.sampled_from(SCORES), min_size=1, max_size=12),
+        invalid=st.booleans(),
+        size=st.integers(1, 4),
+    )
+    def arrive(self, campaign: str, receiver: str, scores: list[str], invalid: bool, size: int) -> None:
         """A batch is submitted, twice, and with all that waits in the inbox expanded to one receiver."""
+        count = len(scores)
         batch = RowBatch(number=self.batches[campaign], rows=b"\n".join([b'{"to":"a@example.org"}'] * count))
         self.batches[campaign] += 1
         for new in (1, 0):
@@ -117,9 +133,9 @@ class Machine(RuleBasedStateMachine):
         self._do(self._accept)
         inflow = self._do(lambda: self.queue.rows(campaign, 10))
         assert [found.number for found in inflow.batches] == [batch.number]
-        some = [self._envelope(campaign, batch.number * 1000 + place, receiver) for place in range(count)]
+        some = [self._envelope(campaign, batch.number * 1000 + place, receiver, scores[place]) for place in range(count)]
         bad = some.pop() if invalid else None
-        packs = [some[start : start + size] for start in range(0, len(some), size)]
+        packs = list(runs(some, size))
         route = Route(pool="main", receiver=receiver)
         chunk = Chunk(
             campaign=campaign,
@@ -129,6 +145,7 @@ class Machine(RuleBasedStateMachine):
             packs=tuple(RoutedPack(route=route, pack=encode(pack), count=len(pack)) for pack in packs),
             states={State.INVALID: 1} if bad else {},
             drop=inflow.repeats,
+            spill=SPILLS[campaign],
         )
         assert self._do(lambda: self.queue.expand(chunk, self.now))
         self.told[campaign] = chunk
@@ -137,9 +154,9 @@ class Machine(RuleBasedStateMachine):
         if bad is not None:
             self._put(bad, State.INVALID)
 
-    def _envelope(self, campaign: str, ordinal: int, receiver: str) -> Envelope:
-        address = f"user{ordinal}@{receiver}.example"
-        return Envelope(campaign=campaign, ordinal=ordinal, address=address, queued_at=self.now)
+    def _envelope(self, campaign: str, ordinal: int, receiver: str, score: str) -> Envelope:
+        address, fields = f"user{ordinal}@{receiver}.example", {"engagement": score} if score else {}
+        return Envelope(campaign=campaign, ordinal=ordinal, address=address, fields=fields, queued_at=self.now)
 
     @precondition(lambda self: self.told)
     @rule(data=st.data())
@@ -154,10 +171,23 @@ class Machine(RuleBasedStateMachine):
     # What goes out and comes back.
 
     @precondition(lambda self: self._anywhere(READY))
-    @rule(owner=owners, receiver=receivers, wanted=st.integers(1, 9))
-    def lease(self, owner: str, receiver: str, wanted: int) -> None:
-        lane, route = LaneId(source="s1", receiver=receiver), Route(pool="main", receiver=receiver)
-        request = LeaseRequest(lane=lane, route=route, owner=self._name(owner), envelopes=wanted)
+    @rule(
+        owner=owners,
+        lane=lanes,
+        wanted=st.integers(1, 9),
+        choice=st.sampled_from(list(Choice)),
+        least=st.sampled_from([0, 25, 50]),
+    )
+    def lease(self, owner: str, lane: LaneId, wanted: int, choice: Choice, least: int) -> None:
+        request = LeaseRequest(
+            lane=lane,
+            route=Route(pool="main", receiver=lane.receiver),
+            owner=self._name(owner),
+            envelopes=wanted,
+            choice=choice,
+            engagement_min=least,
+        )
+        open_to_it = self._open_to(request)
         given = self._do(lambda: self.queue.lease([request], self.now))
         assert sum(len(lease.envelopes) for lease in given) <= wanted
         for lease in given:
@@ -166,18 +196,57 @@ class Machine(RuleBasedStateMachine):
                 key = (envelope.campaign, envelope.ordinal)
                 assert self.where[key] == READY, f"{envelope.id} was {self.where[key]}"
                 assert envelope == self.envelopes[key]
+                assert self._band(key) in open_to_it, f"{envelope.id} is not for {request}"
+                assert lease.route.source == self.bound.get(key, "")
                 self.where[key] = LEASED
             self.leases[lease.id] = (lease, set(range(len(lease.envelopes))))
+        if self.claims.setdefault(lane, self._name(owner)) == self._name(owner):
+            assert given or not open_to_it, f"something is open to {request}"
+            self._took_the_right_ones_first(request, given)
+
+    def _band(self, key: Id) -> tuple[str, int, str]:
+        """Where it waits among the others: campaign, band, and who alone may try it."""
+        return key[0], band_of(self.envelopes[key].fields), self.bound.get(key, "")
+
+    def _open_to(self, request: LeaseRequest) -> set[tuple[str, int, str]]:
+        """What has something for this request."""
+        oldest: dict[tuple[str, int, str], float] = {}
+        for key, place in self.where.items():
+            if place == READY and key[0] not in self.held and self._receiver(key) == request.route.receiver:
+                band = self._band(key)
+                oldest[band] = min(oldest.get(band, FOR_EVER), self.envelopes[key].queued_at)
+        return {band for band, queued_at in oldest.items() if self._is_open(request, *band, queued_at)}
+
+    def _receiver(self, key: Id) -> str:
+        return self.envelopes[key].domain.partition(".")[0]
+
+    def _is_open(self, request: LeaseRequest, campaign: str, band: int, source: str, queued_at: float) -> bool:
+        if source:
+            return source == request.lane.source
+        match request.choice:
+            case Choice.OLDEST:
+                return True
+            case Choice.ENGAGED:
+                return FLOORS[band] >= request.engagement_min
+            case Choice.REST:
+                return FLOORS[band] < request.engagement_min or SPILLS[campaign].until(queued_at) <= self.now
+
+    def _took_the_right_ones_first(self, request: LeaseRequest, given: Sequence[Lease]) -> None:
+        taken = {self._band((one.campaign, one.ordinal)) for lease in given for one in lease.envelopes}
+        for campaign, band, source in self._open_to(request):
+            others = [other for name, other, owner in taken if name == campaign and not owner and not source]
+            assert request.choice is not Choice.ENGAGED or all(other >= band for other in others)
+            assert request.choice is not Choice.REST or all(other <= band for other in others)
 
     @precondition(lambda self: self.leases)
     @rule(data=st.data())
     def settle_some(self, data: st.DataObject) -> None:
         lease, still = self.leases[data.draw(st.sampled_from(list(self.leases)))]
-        fates = st.sampled_from([State.DELIVERED, LATER, READY, State.UNKNOWN, None])
+        fates = st.sampled_from([State.DELIVERED, LATER, BOUND, READY, State.UNKNOWN, None])
         self._settle(lease, still, {place: fate for place in sorted(still) if (fate := data.draw(fates)) is not None})
 
     @precondition(lambda self: self.leases)
-    @rule(data=st.data(), fate=st.sampled_from([LATER, State.UNKNOWN, State.REJECTED]))
+    @rule(data=st.data(), fate=st.sampled_from([LATER, BOUND, State.UNKNOWN, State.REJECTED]))
     def settle_all(self, data: st.DataObject, fate: str) -> None:
         lease, still = self.leases[data.draw(st.sampled_from(list(self.leases)))]
         self._settle(lease, still, dict.fromkeys(sorted(still), fate))
@@ -190,10 +259,12 @@ class Machine(RuleBasedStateMachine):
             envelope = lease.envelopes[position]
             key = (envelope.campaign, envelope.ordinal)
             still.discard(position)
-            self.where[key] = fate
-            if fate in (READY, LATER):
-                self.envelopes[key] = replace(envelope, attempts=envelope.attempts + (fate == LATER))
+            self.where[key] = LATER if fate == BOUND else fate
+            if fate in (READY, LATER, BOUND):
+                self.envelopes[key] = replace(envelope, attempts=envelope.attempts + (fate != READY))
                 self.due[key] = self.now + 60.0
+                if fate == BOUND:
+                    self.bound[key] = lease.lane.source
             elif fate is State.UNKNOWN:
                 self.parked.add(key)
         if not still:
@@ -203,9 +274,9 @@ class Machine(RuleBasedStateMachine):
         again, parked = [], []
         for position, fate in told.items():
             envelope = lease.envelopes[position]
-            if fate == LATER:
-                later = replace(envelope, attempts=envelope.attempts + 1)
-                again.append(Again(position=position, envelope=later, due=self.now + 60.0))
+            if fate in (LATER, BOUND):
+                later, source = replace(envelope, attempts=envelope.attempts + 1), lease.lane.source if fate == BOUND else ""
+                again.append(Again(position=position, envelope=later, due=self.now + 60.0, source=source))
             elif fate == READY:
                 again.append(Again(position=position, envelope=envelope, due=0.0, tried=False))
             elif fate == State.UNKNOWN:
@@ -246,6 +317,7 @@ class Machine(RuleBasedStateMachine):
                     self.where[lease.envelopes[position].campaign, lease.envelopes[position].ordinal] = READY
                 self.stale.append(lease)
                 del self.leases[lease_id]
+        self.claims = {lane: holder for lane, holder in self.claims.items() if holder != name}
         self.generation[owner] += 1
         self._join(owner)
 
@@ -299,6 +371,16 @@ class Machine(RuleBasedStateMachine):
             if key[0] == campaign and place in (READY, LATER):
                 self.where[key] = state
 
+    @precondition(lambda self: self.bound)
+    @rule(gone=st.sampled_from(SOURCES), limit=st.integers(1, 9))
+    def unbind(self, gone: str, limit: int) -> None:
+        pools = {source: "main" for source in SOURCES if source != gone}
+        while self._do(lambda: self.queue.unbind(pools, FOR_EVER, self.now, limit)):
+            pass
+        for key, source in list(self.bound.items()):
+            if source == gone and self.where[key] == READY and key[0] not in self.held:
+                del self.bound[key]
+
     @precondition(lambda self: self.parked)
     @rule(data=st.data(), again=st.booleans())
     def resend_or_drop(self, data: st.DataObject, again: bool) -> None:
@@ -309,6 +391,7 @@ class Machine(RuleBasedStateMachine):
             assert done == expected
         self.parked.discard(key)
         if again:
+            self.bound.pop(key, None)
             self.where[key] = READY
             self.envelopes[key] = replace(self.envelopes[key], doubts=0, tried_at=0.0, queued_at=self.now)
 
@@ -337,6 +420,17 @@ class Machine(RuleBasedStateMachine):
             assert +final == Counter(place for place in mine if isinstance(place, State))
             assert status.accepted == len(mine)
             assert status.parked == sum(campaign == status.campaign for campaign, _ in self.parked)
+
+    @precondition(lambda self: not self.held)
+    @invariant()
+    def every_route_is_as_old_as_its_oldest(self) -> None:
+        ready: dict[Route, tuple[int, float]] = {}
+        for key, place in self.where.items():
+            if place == READY:
+                route = Route(pool="main", receiver=self._receiver(key), source=self.bound.get(key, ""))
+                count, oldest = ready.get(route, (0, FOR_EVER))
+                ready[route] = count + 1, min(oldest, self.envelopes[key].queued_at)
+        assert {each.route: (each.envelopes, each.oldest) for each in self._do(lambda: self.queue.ready(99))} == ready
 
 
 @pytest.mark.parametrize("backend", ["memory", pytest.param("redis", marks=pytest.mark.integration)])
