@@ -5,7 +5,7 @@
    code, and whose pattern is found in the text, decides.
 3. Patterns are searched in the reply's text as `printed` gives it: in lower case, cut to TEXT_LIMIT, with addresses and
    queue ids replaced. What a receiver sends can't be long enough to keep a pattern busy, and what it says again and again
-   about ever other recipients is one text, whose outcome is remembered: 100 us the first time, 5 us after that.
+   about ever other recipients is one text, whose outcome is remembered: some 300 us the first time, 5 us after that.
 4. A rule with `shadow` is being tried: it never decides. Where it would have, the outcome tells what it would have done.
 """
 
@@ -29,7 +29,7 @@ _STOPS = frozenset({Action.STOP_SOURCE, Action.STOP_DOMAIN, Action.PAUSE_CAMPAIG
 _CODE = re.compile(r"[45](\d\d|xx)")
 _ENHANCED = re.compile(r"[45x]\.(\d{1,3}|x)\.(\d{1,2}x|\d{1,3}|x)")
 _UPPER = re.compile(r"(?<!\\)[A-Z]")
-_EXAMPLE = re.compile(r"([2-5]\d\d)[ -]?(?:#?([245]\.\d{1,3}\.\d{1,3})(?=\s|$)\s*)?(.*)")
+_EXAMPLE = re.compile(r"(([2-5])\d\d)[ -]?(?:#?((?:\2)\.\d{1,3}\.\d{1,3})(?=\s|$)\s*)?(.*)")  # classes agree, as on the wire
 
 
 class RuleTable(Struct, frozen=True, kw_only=True):
@@ -97,6 +97,12 @@ class Rule:
         if self.codes and str(code) not in self.codes and f"{code // 100}xx" not in self.codes:
             return False
         return not self.enhanced or (enhanced is not None and any(form.fullmatch(enhanced) for form in self.enhanced))
+
+    def matches(self, step: Step, reply: Reply) -> bool:
+        """Whether this reply is of this rule, whichever comes before it."""
+        if not self.covers(step, reply.code, reply.enhanced):
+            return False
+        return self.pattern is None or self.pattern.search(printed(reply)) is not None
 
     def outcome(self, code: int) -> Outcome:
         return self.permanent if code >= 500 else self.temporary
@@ -212,8 +218,8 @@ def in_shadow(would: Outcome) -> str:
 def example_reply(text: str) -> Reply:
     """A reply as written in a rule's examples: its lines as they came over the wire, code and enhanced code included."""
     found = [match.groups() for line in text.splitlines() if (match := _EXAMPLE.fullmatch(line.strip()))]
-    code, enhanced, _ = found[-1]
-    return Reply(code=int(code), enhanced=enhanced, lines=tuple(words for _, _, words in found))
+    code, _, enhanced, _ = found[-1]
+    return Reply(code=int(code), enhanced=enhanced, lines=tuple(words for *_, words in found))
 
 
 def misjudged(book: RuleBook, rule: Rule) -> Iterator[tuple[str, Rule | None]]:

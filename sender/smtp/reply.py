@@ -10,7 +10,7 @@ from sender.model import Reply
 
 KEPT_CHARS = 1_000  # of one line; RFC 5321 section 4.5.3.1.5 allows 512 octets
 _KNOWN_REPLIES = 64  # a session hears the same few lines over and over
-_ENHANCED = re.compile(r"(([245])\.\d{1,3}\.\d{1,3})(?: +|$)")  # RFC 2034 section 4
+_ENHANCED = re.compile(r"#?(([245])\.\d{1,3}\.\d{1,3})(?: +|$)")  # RFC 2034 section 4; IronPort writes "#5.1.0"
 
 
 class ReplyError(ValueError):
