@@ -7,6 +7,7 @@ longest match wins. A destination nobody has a profile for is called "~" and the
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct
@@ -21,6 +22,17 @@ DEFAULT = "_default"
 OTHER = "other"  # the one metric label of all receivers without a profile
 _ROLLED_UP = "~"
 _CACHE_LIMIT = 50_000  # MX names; about 10 MB
+
+
+class Flaw(StrEnum):
+    """What is wrong with a profile, for those who sort such things."""
+
+    ERROR = "error"  # it can't be loaded
+    NO_MATCH = "no match"  # nothing says whose profile it is
+    FINAL_DOT = "final dot"  # a name that is compared without its final dot, written with one
+    DEAD = "dead"  # a rule that matches no reply
+    SHADOWED = "shadowed"  # a rule that comes too late
+    UNANCHORED = "unanchored"  # a pattern that is found in replies about other things
 
 
 class Match(Struct, frozen=True, kw_only=True):
@@ -87,7 +99,7 @@ class Profiles:
         files = {name: parsed for name, (file, table) in tables.items() if (parsed := _file(file, table, errors))}
         if DEFAULT not in tables:
             errors.append(ConfigError(f"receivers/{DEFAULT}.toml", "", "missing: everybody else's limits and rules"))
-        errors += _clashes({name: (tables[name][0], parsed) for name, parsed in files.items()})
+        errors += [error for _, error in match_flaws({name: (tables[name][0], parsed.match) for name, parsed in files.items()})]
         rules = {name: _rules(parsed, name, tables[name][0], errors) for name, parsed in files.items()}
         if errors:
             raise ConfigErrors(errors)
@@ -202,35 +214,39 @@ def _failing_examples(profile: Profile) -> Iterator[ConfigError]:
             yield ConfigError(profile.file, f"rule[{place}].examples", f"{who} {text!r}, not {rule.name!r}")
 
 
-def _clashes(files: Mapping[str, tuple[str, ProfileFile]]) -> Iterator[ConfigError]:
-    """Names that can never match, and names that two profiles claim."""
+def match_flaws(matches: Mapping[str, tuple[str, Match]]) -> Iterator[tuple[Flaw, ConfigError]]:
+    """Profiles nobody would be recognised by, names that can never match, and names that two profiles claim.
+
+    `matches` is by profile: its file and what it is recognised by.
+    """
     taken: dict[str, str] = {}
-    for name, (file, parsed) in files.items():
-        if name != DEFAULT and not (parsed.match.mx or parsed.match.domains):
-            yield ConfigError(file, "match", "neither mx nor domains: this profile would never be used")
-        if name == DEFAULT and (parsed.match.mx or parsed.match.domains):
-            yield ConfigError(file, "match", "the default profile is for everybody without one: it matches nothing itself")
+    for name, (file, match) in matches.items():
+        if name != DEFAULT and not (match.mx or match.domains):
+            yield Flaw.NO_MATCH, ConfigError(file, "match", "neither mx nor domains: this profile would never be used")
+        if name == DEFAULT and (match.mx or match.domains):
+            why = "the default profile is for everybody without one: it matches nothing itself"
+            yield Flaw.ERROR, ConfigError(file, "match", why)
         if name == OTHER or name.startswith(_ROLLED_UP):
-            yield ConfigError(file, "", f"{name!r} is the name of receivers without a profile")
-        entries = [("mx", place, text) for place, text in enumerate(parsed.match.mx)]
-        entries += [("domains", place, text) for place, text in enumerate(parsed.match.domains)]
+            yield Flaw.ERROR, ConfigError(file, "", f"{name!r} is the name of receivers without a profile")
+        entries = [("mx", place, text) for place, text in enumerate(match.mx)]
+        entries += [("domains", place, text) for place, text in enumerate(match.domains)]
         for kind, place, text in entries:
-            why = _unusable(kind, text)
-            if why is None and f"{kind} {text}" in taken:
+            flaw, why = _unusable(kind, text)
+            if not why and f"{kind} {text}" in taken:
                 why = f"{text!r} belongs to {taken[f'{kind} {text}']!r} already"
-            if why is not None:
-                yield ConfigError(file, f"match.{kind}[{place}]", why)
+            if why:
+                yield flaw, ConfigError(file, f"match.{kind}[{place}]", why)
             taken.setdefault(f"{kind} {text}", name)
 
 
-def _unusable(kind: str, text: str) -> str | None:
-    """Why this name could never match: host names reach us in lower case and without their final dot."""
+def _unusable(kind: str, text: str) -> tuple[Flaw, str]:
+    """Why this name could never match, or "": host names reach us in lower case and without their final dot."""
     if text.endswith("."):
-        return f"{text!r} ends in a dot: names are compared without the final one, so it would never match"
+        return Flaw.FINAL_DOT, f"{text!r} ends in a dot: names are compared without the final one, so it would never match"
     if text != text.lower() or not text.isascii():
-        return f"{text!r}: write it in lower case and A-label form, as it is compared"
+        return Flaw.ERROR, f"{text!r}: write it in lower case and A-label form, as it is compared"
     if kind == "domains" and text.startswith("."):
-        return f"{text!r}: a domain is compared as a whole and starts with no dot"
+        return Flaw.ERROR, f"{text!r}: a domain is compared as a whole and starts with no dot"
     if not text.strip(".") or ".." in text or any(char.isspace() or char in "*/" for char in text):
-        return f"{text!r} is not a name: write '.example.net' for all hosts below it, or a whole name"
-    return None
+        return Flaw.ERROR, f"{text!r} is not a name: write '.example.net' for all hosts below it, or a whole name"
+    return Flaw.ERROR, ""

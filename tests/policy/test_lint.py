@@ -1,0 +1,149 @@
+"""What lint finds in profiles, each fault planted in a copy of ours; and that ours have none."""
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from sender.policy.lint import Fault, lint
+from sender.policy.receivers import DEFAULT, Flaw
+from sender.settings import load
+
+Shipped = Mapping[str, tuple[str, Mapping[str, Any]]]
+Tables = dict[str, tuple[str, dict[str, Any]]]
+RULE = {"name": "planted", "category": "rate", "examples": ["450 please wait for a quieter hour"]}
+
+
+@pytest.fixture(scope="module")
+def ours() -> Shipped:
+    return load().receivers
+
+
+@pytest.fixture
+def tables(ours: Shipped) -> Tables:
+    return {name: (f"{name}.toml", copy.deepcopy(dict(table))) for name, (_, table) in ours.items()}
+
+
+def linted(tables: Shipped, ours: Shipped) -> list[Fault]:
+    return lint(tables, ours[DEFAULT][1])
+
+
+def plant(tables: Tables, where: str, place: int, **values: Any) -> None:
+    tables[where][1]["rule"].insert(place, {**RULE, **values})
+
+
+def test_ours_have_none(ours: Shipped) -> None:
+    assert [str(fault) for fault in linted(ours, ours)] == []
+
+
+@pytest.mark.parametrize(
+    ("values", "why"),
+    [
+        (
+            {"codes": [450], "enhanced": ["5.7.1"], "examples": ["450 5.7.1 x"]},
+            "codes 450 never come with enhanced codes of class 5",
+        ),
+        ({"steps": ["STARTTLS"], "codes": [454]}, "is for STARTTLS alone: no rule is asked about replies there"),
+        ({"pattern": r"\\[hcm1\\]", "examples": ["450 [HCM1] wait"]}, "a backslash is written once in single quotes"),
+        ({"pattern": "someone@example", "examples": ["450 someone@example.net waits"]}, "is not found in '@ waits'"),
+        (
+            {"codes": [421], "pattern": "quieter hour"},
+            "codes or enhanced codes are not those of '450 please wait for a quieter hour'",
+        ),
+    ],
+)
+def test_a_rule_that_can_never_match(tables: Tables, ours: Shipped, values: dict[str, Any], why: str) -> None:
+    plant(tables, "google", 2, **values)
+    (fault,) = linted(tables, ours)
+    assert (fault.flaw, fault.error.file, fault.error.key, fault.rule) == (
+        Flaw.DEAD,
+        "google.toml",
+        "rule[2]",
+        "google/planted",
+    )
+    assert why in fault.error.why
+
+
+def test_a_rule_that_an_earlier_one_shadows(tables: Tables, ours: Shipped) -> None:
+    last = len(tables["yahoo"][1]["rule"])
+    plant(tables, "yahoo", last, pattern=r"\[tss04\] again", examples=["421 4.7.0 [TSS04] again"])
+    (fault,) = linted(tables, ours)
+    assert (fault.flaw, str(fault.error)) == (
+        Flaw.SHADOWED,
+        f"yahoo.toml: rule[{last}].examples: rule 'yahoo/ts04' decides '421 4.7.0 [TSS04] again', not 'yahoo/planted'",
+    )
+
+
+def test_a_rule_behind_one_that_is_only_being_tried_is_not_shadowed(tables: Tables, ours: Shipped) -> None:
+    plant(tables, "qq", 0, pattern="ip frequency limited", examples=["550 Ip frequency limited"], shadow=True)
+    assert linted(tables, ours) == []
+    plant(tables, "qq", 5, name="late", pattern="ip frequency limited", examples=["550 Ip frequency limited"], shadow=True)
+    assert [fault.flaw for fault in linted(tables, ours)] == [Flaw.SHADOWED]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "why"),
+    [
+        (".*", "found in every text"),
+        ("(?:slow)?", "found in every text"),
+        ("rate", "words that mean nothing, like"),
+        ("ts0", "words that mean nothing"),
+        ("user", "words that mean nothing"),
+        (r"\bmail\b", "words that mean nothing"),
+        (r"\d", "words that mean nothing"),
+        (
+            "(?:is|was|be) (?:[a-z]+ )?(?:blocked|full|refused|rejected|listed|denied|unknown)|not (?:found|accepted|allowed)",
+            "takes ordinary",
+        ),
+    ],
+)
+def test_a_pattern_that_matches_unrelated_replies(tables: Tables, ours: Shipped, pattern: str, why: str) -> None:
+    last = len(tables["comcast"][1]["rule"])
+    plant(tables, "comcast", last, pattern=pattern, examples=["450 rate ts0 user mail is full"])
+    (fault,) = linted(tables, ours)
+    assert (fault.flaw, fault.error.key) == (Flaw.UNANCHORED, f"rule[{last}].pattern")
+    assert why in fault.error.why
+
+
+def test_a_profile_without_a_match_and_a_name_with_a_final_dot(tables: Tables, ours: Shipped) -> None:
+    del tables["sina"][1]["match"]
+    tables["orange"][1]["match"]["mx"].append(".kpnmail.nl.")
+    tables["gmx"][1]["match"]["domains"].append("freenet.de.")
+    assert [(fault.flaw, fault.error.file, fault.error.key) for fault in linted(tables, ours)] == [
+        (Flaw.FINAL_DOT, "gmx.toml", "match.domains[7]"),
+        (Flaw.FINAL_DOT, "orange.toml", "match.mx[2]"),
+        (Flaw.NO_MATCH, "sina.toml", "match"),
+    ]
+
+
+def test_what_loading_would_refuse_hides_nothing_else(tables: Tables, ours: Shipped) -> None:
+    rules = tables["google"][1]["rule"]
+    rules[0]["categorie"] = "x"
+    rules[1]["pattern"] = "Upper"
+    rules[2]["pause"] = "soon"
+    plant(tables, "google", 3, codes=[450], enhanced=["5.7.1"])
+    tables["free"][1]["limits"]["connections"] = 0
+    tables["sfr"][1]["rule"] = {"name": "one"}
+    del tables["sina"][1]["match"]
+    assert [(str(fault.flaw), fault.error.file, fault.error.key) for fault in linted(tables, ours)] == [
+        ("error", "free.toml", "limits.connections"),
+        ("error", "google.toml", "rule[0].categorie"),
+        ("error", "google.toml", "rule[1].pattern"),
+        ("error", "google.toml", "rule[2].pause"),
+        ("error", "sfr.toml", "rule"),
+        ("no match", "sina.toml", "match"),
+        ("dead", "google.toml", "rule[3]"),
+    ]
+
+
+def test_a_missing_default_is_a_finding(ours: Shipped) -> None:
+    table = {"match": {"mx": [".example.net"]}}
+    assert [str(fault) for fault in linted({"a": ("a.toml", table)}, ours)] == [
+        "error: receivers/_default.toml: missing: everybody else's limits and rules"
+    ]
+
+
+def test_words_that_mean_two_things_now_and_then_are_no_finding(tables: Tables, ours: Shipped) -> None:
+    plant(tables, "free", 0, category="block", pattern="host unknown|virus eicar", examples=["550 Host unknown to us"])
+    assert linted(tables, ours) == []
