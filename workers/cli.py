@@ -29,6 +29,7 @@ COMMANDS = {
     "cancel": "workers.commands.cancel:command",
     "why": "workers.commands.why:command",
     "warmup": "workers.commands.warmup:command",
+    "rules": "workers.commands.rules:command",
     "doubts": "workers.commands.doubts:command",
 }
 
