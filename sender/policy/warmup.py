@@ -61,7 +61,8 @@ def decide(plan: Plan, progress: Progress, tally: Tally, now: float) -> Decision
 def close(plan: Plan, progress: Progress, tally: Tally, now: float) -> Decision:
     """The judgement of the day `progress.day`, were it over."""
     if not tally.used and not tally.blocked:
-        return Decision(progress=progress, what=What.IDLE, why=f"nothing was sent on {date_of(progress.day)}")
+        heard = replace(progress, carried=progress.carried + tally)  # complaints come days after what they are about
+        return Decision(progress=heard, what=What.IDLE, why=f"nothing was sent on {date_of(progress.day)}")
     counted = progress.carried + tally
     worst = plan.gates.worst(counted) if progress.spared != progress.day else None
     carried = Tally() if plan.gates.enough(counted) else counted

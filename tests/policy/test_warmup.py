@@ -92,6 +92,11 @@ def test_a_day_without_volume_is_no_sending_day() -> None:
     assert monday == replace(friday, day=friday.day + 3)
 
 
+def test_complaints_of_a_day_without_volume_count_on_the_next() -> None:
+    quiet = after(at_stage(1), Tally(complaints=2)).progress
+    assert "complaint 1.05% (2 of 190)" in after(quiet, Tally(delivered=190, used=190)).why
+
+
 def test_days_that_nobody_judged_change_nothing() -> None:
     """The scheduler was away from Friday to Monday: Friday is judged by what it had, and Monday begins."""
     decision = after(at_stage(1), Tally(delivered=200, used=200), days=3.5)
