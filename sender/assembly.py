@@ -3,7 +3,7 @@
 Everything a process delivers or expands with is put together here, so that a worker, a notebook and a test use the same.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
 from pathlib import Path
@@ -16,6 +16,7 @@ from sender.content.canonical import Canonicalization
 from sender.content.compose import Composer
 from sender.content.rotation import Algorithm, DkimKey
 from sender.content.token import TokenKeys
+from sender.controlling import Controller
 from sender.engine import Engine, EngineServices
 from sender.expansion import Expander
 from sender.halts import Halts
@@ -34,10 +35,12 @@ from sender.net.session import Failure, Session, SessionOptions
 from sender.net.signing import Signer
 from sender.net.tls import TlsContexts
 from sender.places import Places
+from sender.policy.plan import NO_PLAN
 from sender.policy.receivers import Profile, Profiles
 from sender.policy.retry import RetryCurve
 from sender.policy.stops import Stops
 from sender.policy.suppression import Digests
+from sender.policy.warmup import Decision
 from sender.preparation import Preparer
 from sender.promotions import Promotions
 from sender.queue.base import Queue
@@ -49,6 +52,7 @@ from sender.settings import Identity, KeyFile, Settings
 from sender.settling import Settler
 from sender.suppressing import Suppressing
 from sender.wards import wards
+from sender.warming import Warmer
 from sender.warmth import Warmth
 from sender.withdrawal import first_of
 
@@ -141,6 +145,7 @@ def expander(settings: Settings, queue: Queue, digests: Digests, around: Surroun
         around.metrics,
         pack_size=settings.delivery.pack_size,
         ahead=settings.delivery.ahead,
+        warming=_warming_domains(settings),
         on_trouble=around.on_trouble,
     )
 
@@ -268,6 +273,27 @@ def _reporter(queue: Queue, around: Surroundings, machine: Engine, stops: Stops,
         clock=around.clock,
         on_trouble=around.on_trouble,
     )
+
+
+def controller(settings: Settings, queue: Queue, around: Surroundings) -> Controller:
+    """What carries operators' words, schedules, rates and the caps of sending identities into this queue."""
+    return Controller(queue, warming=_warming_domains(settings), on_trouble=around.on_trouble)
+
+
+def warmer(
+    settings: Settings,
+    queue: Queue,
+    around: Surroundings,
+    on_change: Callable[[str, Decision], None] = lambda name, decision: None,
+) -> Warmer:
+    """What keeps the caps of this queue in step with what receivers answer."""
+    profiles = Profiles.parse(settings.receivers)
+    every = wards(Assignments.of(settings, profiles), settings.sources, profiles)
+    return Warmer(queue, every, on_change=on_change, on_trouble=around.on_trouble)
+
+
+def _warming_domains(settings: Settings) -> Sequence[str]:
+    return [identity.domain for identity in settings.identities if identity.warmup != NO_PLAN]
 
 
 def recovery(settings: Settings, queue: Queue, directory: Path, around: Surroundings) -> Recovery:

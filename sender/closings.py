@@ -31,7 +31,7 @@ class Closing:
         if wait.window is Window.UNPLANNED:
             return f"{wait.account}: its sending day is not planned yet"
         if not wait.most:
-            return f"{wait.account}: its sending day has not begun"
+            return f"{wait.account}: nothing may be sent this sending day; penstock warmup says why"
         return f"{wait.account}: {wait.most:,} a{'n' if wait.window is Window.HOUR else ''} {wait.window}, used up"
 
 

@@ -5,7 +5,8 @@ One round, which anybody may repeat, at the same time too:
 1. Read what operators have said, and which campaigns have times or a rate.
 2. Say which of them are limited by a rate, before anything is let go of.
 3. Set the holds that have changed: now, or ahead of time where a window will close, so that no moment is missed.
-4. Wake what no hold holds any more, and grant what the rates permit.
+4. Wake what no hold holds any more, and grant what the rates permit; to campaigns whose signing domain warms up by itself,
+   what is left of the domain's cap (`purses`).
 5. Of campaigns that are over by an operator's word or by their deadline, tell it once, then end what waits, a bounded part
    at a time. What is leased comes back sooner or later, and what still stands in the inbox ends as it is expanded.
 """
@@ -20,6 +21,7 @@ from sender.errors import ConfigErrors
 from sender.events import CampaignEvent
 from sender.model import State
 from sender.policy.schedule import FOR_EVER, Outlook, Schedule
+from sender.purses import Purse
 from sender.queue.base import CampaignStatus, Chunk, Queue
 from sender.queue.control import Control, Hold
 
@@ -38,6 +40,12 @@ class _Timed:
     document: bytes
     outlook: Outlook
     rate: float = 0.0  # envelopes a second; 0: no limit
+    domain: str = ""  # the signing domain, where that has a warmup plan of its own
+
+    @property
+    def limited(self) -> bool:
+        """Whether it is leased only as far as it is granted."""
+        return bool(self.rate or self.domain)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,8 +59,17 @@ class _Said:
 class Controller:
     """Keeps the queue in step with what operators and schedules say; holds nothing that matters."""
 
-    def __init__(self, queue: Queue, *, on_trouble: Callable[[str], None] = lambda text: None) -> None:
+    def __init__(
+        self,
+        queue: Queue,
+        *,
+        warming: Collection[str] = (),
+        on_trouble: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        """`warming` are the signing domains that have a warmup plan of their own."""
         self._queue, self._on_trouble = queue, on_trouble
+        self._purses = {domain: Purse(queue, domain) for domain in warming}
+        self._freed: set[str] = set()  # who has no limit, and was told so
         self._timed: dict[str, _Timed] = {}
         self._said: dict[str, _Said] = {}
         self._limited: set[str] = set()
@@ -85,7 +102,8 @@ class Controller:
         except ConfigErrors as error:  # of a newer version: held until a newer scheduler comes
             self._on_trouble(str(error))
             return _Timed(document=document, outlook=Outlook(Schedule(start=FOR_EVER)))
-        return _Timed(document=document, outlook=Outlook(schedule_of(spec)), rate=spec.rate or 0.0)
+        domain = spec.signing_domain if spec.signing_domain in self._purses else ""
+        return _Timed(document=document, outlook=Outlook(schedule_of(spec)), rate=spec.rate or 0.0, domain=domain)
 
     async def _forget(self, words: Mapping[str, Control]) -> None:
         """Begin anew with what is said of each campaign, and ask which of them are finished: those need nothing."""
@@ -103,10 +121,14 @@ class Controller:
         return statuses
 
     async def _limit(self) -> None:
+        self._freed &= self._timed.keys()
         for campaign, timed in self._timed.items():
-            if timed.rate and campaign not in self._limited:
+            if timed.limited and campaign not in self._limited:
                 await self._queue.limit_rate(campaign, True)
                 self._limited.add(campaign)
+            elif not timed.limited and campaign not in self._freed:
+                await self._queue.limit_rate(campaign, False)  # the plan of its domain may have been taken back
+                self._freed.add(campaign)
 
     async def _hold(self, concerned: Collection[str], words: Mapping[str, Control], now: float) -> None:
         changed: dict[str, _Said] = {}
@@ -128,8 +150,13 @@ class Controller:
     async def _grant(self, now: float) -> None:
         for campaign, timed in self._timed.items():
             said = self._said.get(campaign)
-            if timed.rate and said is not None and not said.hold.start <= now < said.hold.end:
-                await self._queue.grant(campaign, timed.rate, max(1.0, timed.rate * BURST_S), now)
+            if not timed.limited or said is None or said.hold.start <= now < said.hold.end:
+                continue
+            burst = max(1.0, timed.rate * BURST_S)
+            if timed.domain:
+                await self._purses[timed.domain].grant(campaign, timed.rate, burst if timed.rate else FOR_EVER, now)
+            else:
+                await self._queue.grant(campaign, timed.rate, burst, now)
 
     async def _end(self, concerned: Collection[str], words: Mapping[str, Control], now: float) -> bool:
         """End what waits of some campaigns that are over, others each round; whether there was any."""

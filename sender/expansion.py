@@ -13,14 +13,14 @@ The Expander holds nothing that matters: killed at any moment, another begins wh
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 import trio
 
 from sender.campaigns import Campaign, Campaigns
 from sender.condition import ending
-from sender.content.spec import dump
+from sender.content.spec import CampaignSpec, dump
 from sender.errors import ConfigErrors, ContentError
 from sender.lookups import Lookups, Resolves
 from sender.model import Envelope, Route, State
@@ -58,10 +58,13 @@ class Expander:
         *,
         pack_size: int = 200,
         ahead: int = 1_000_000,
+        warming: Collection[str] = (),
         on_trouble: Callable[[str], None] = lambda text: None,
     ) -> None:
+        """`warming` are the signing domains that have a warmup plan of their own."""
         self._queue, self._campaigns, self._lookups = queue, campaigns, Lookups(resolver, profiles)
         self._digests, self._clock, self._metrics = digests, clock, metrics
+        self._warming = frozenset(warming)
         self._pack_size, self._ahead, self._on_trouble = pack_size, ahead, on_trouble
         self._batches = 1  # of the next chunk: no more than there is time for to look up domains that nobody has asked for
 
@@ -100,8 +103,12 @@ class Expander:
             except ConfigErrors as error:
                 await self._refuse("campaign", [_refusal(announcement, str(error))])
             else:
-                await self._queue.accept(announcement, dump(spec), self._clock(), scheduled=spec.scheduled)
+                await self._queue.accept(announcement, dump(spec), self._clock(), scheduled=self._is_scheduled(spec))
         return bool(announcements)
+
+    def _is_scheduled(self, spec: CampaignSpec) -> bool:
+        """Whether a scheduler has to let it go: for its times, its rate, or because its signing domain warms up."""
+        return spec.scheduled or spec.signing_domain in self._warming
 
     async def _advance(self, status: CampaignStatus, word: Control | None) -> bool:
         campaign_id, cancelled = status.campaign, word.ended if word is not None else None

@@ -1,7 +1,8 @@
 """An engine in your own program: campaigns from a notebook or a script, without Redis and without other processes.
 
 The same parts as a fleet's, over the memory queue, in one nursery: expansion, scheduling, delivery, signing in a thread.
-What is queued is gone when the block ends, so wait for what matters.
+What is queued is gone when the block ends, so wait for what matters. So is what a warmup plan has come to: a source that is to
+be warmed up belongs into a fleet.
 """
 
 import secrets
@@ -16,12 +17,11 @@ from typing import Any
 import msgspec
 import trio
 
-from sender.assembly import Surroundings, campaigns, engine, expander
+from sender.assembly import Surroundings, campaigns, controller, engine, expander, warmer
 from sender.content.key import load_all
 from sender.content.rotation import Algorithm
 from sender.content.spec import dump, parse
 from sender.content.token import TokenKeys
-from sender.controlling import Controller
 from sender.errors import ConfigError, ConfigErrors
 from sender.metrics import Metrics
 from sender.net.signing import LocalSigner
@@ -32,6 +32,7 @@ from sender.queue.memory import MemoryQueue
 from sender.settings import Settings
 
 _POLL_S = 0.05
+_WARM_S = 2.0
 
 
 class Outbox:
@@ -87,7 +88,7 @@ async def open_outbox(settings: Settings, around: Surroundings | None = None) ->
     digests = Digests(secrets.token_bytes(KEY_OCTETS))
     delivery = engine(settings, queue, LocalSigner(load_all(files)), tokens, digests, f"{host}/outbox", around)
     expansion = expander(settings, queue, digests, around)
-    controller = Controller(queue, on_trouble=around.on_trouble)
+    words, caps = controller(settings, queue, around), warmer(settings, queue, around)
 
     async def expand() -> None:
         while True:
@@ -96,13 +97,19 @@ async def open_outbox(settings: Settings, around: Surroundings | None = None) ->
 
     async def schedule() -> None:
         while True:
-            await controller.run_once(around.clock())
+            await words.run_once(around.clock())
             await queue.promote(around.clock(), 1000)
             await trio.sleep(_POLL_S)
+
+    async def warm() -> None:
+        while True:
+            await caps.run_once(around.clock())
+            await trio.sleep(_WARM_S)
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(expand)
         nursery.start_soon(schedule)
+        nursery.start_soon(warm)
         nursery.start_soon(delivery.run)
         try:
             yield Outbox(settings, queue)

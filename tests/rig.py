@@ -196,12 +196,13 @@ async def submitted(
     spec: Mapping[str, object] = SPEC,
     route: Route = ROUTE,
     fields: Callable[[int], Mapping[str, str]] = lambda number: {"first": f"Ann {number}", "row": str(number)},
+    scheduled: bool = False,
 ) -> None:
     """A campaign expanded onto its route, its recipients spread over the domains in turn."""
     checked = parse(spec, file=campaign)
     await queue.announce(campaign, dump(checked))
     for announcement in await queue.announcements(10):
-        await queue.accept(announcement, announcement.spec, clock(), scheduled=checked.scheduled)
+        await queue.accept(announcement, announcement.spec, clock(), scheduled=scheduled or checked.scheduled)
     await queue.add_rows(campaign, [RowBatch(number=0, rows=b"{}")])
     await queue.close_rows(campaign, 1)
     envelopes = [

@@ -389,3 +389,11 @@ async def test_without_an_answer_about_suppressions_nothing_is_expanded(autojump
     queue.silent = False
     await desk.run()
     assert await desk.ready() == {"main/big": 1}
+
+
+async def test_a_campaign_whose_domain_warms_up_waits_for_a_scheduler(autojump_clock: MockClock) -> None:
+    desk = Desk(warming=["shop.example"])
+    await submitted(desk.queue, lines(person(1)))
+    await desk.run()
+    assert set(await desk.queue.schedules()) == {"spring"}
+    assert not await desk.queue.lease([LeaseRequest(lane=LANE, route=ROUTE, owner="o", envelopes=1)], clock())

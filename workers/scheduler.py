@@ -9,15 +9,13 @@ from collections.abc import Awaitable, Callable
 
 import trio
 
-from sender.assembly import recovery
-from sender.assignments import Assignments
+from sender.assembly import controller, recovery, warmer
 from sender.controlling import Controller
 from sender.errors import BackendError
 from sender.policy.receivers import Profiles
 from sender.policy.warmup import Decision
 from sender.recovery import Recovery
 from sender.store_watch import StoreWatch
-from sender.wards import wards
 from sender.warming import Warmer
 from sender.watch import Watch
 from workers.places import journal_dir
@@ -30,18 +28,19 @@ _AT_ONCE = 20_000
 async def schedule(process: Process) -> None:
     """Keep the queue moving until told to drain."""
     profiles, watch = Profiles.parse(process.settings.receivers), Watch(process.queue)
-    controller = Controller(process.queue, on_trouble=process.trouble)
     store = StoreWatch(process.queue, process.metrics, process.trouble)
-    warmer = _warmer(process, profiles)
-    journals = recovery(process.settings, process.queue, journal_dir(process.settings), process.surroundings())
+    settings, queue, around = process.settings, process.queue, process.surroundings()
+    words = controller(settings, queue, around)
+    caps = warmer(settings, queue, around, lambda name, decision: _tell(process, name, decision))
+    journals = recovery(settings, queue, journal_dir(settings), around)
     async with trio.open_nursery() as duties:
         # seconds from the end of one round to the next
         duties.start_soon(_repeat, process, 0.25, lambda: _promote(process))
         duties.start_soon(_repeat, process, 1.0, lambda: _keep_owners(process, watch, journals))
-        duties.start_soon(_repeat, process, 1.0, lambda: _control(process, controller))
+        duties.start_soon(_repeat, process, 1.0, lambda: _control(process, words))
         duties.start_soon(_repeat, process, 2.0, lambda: _measure(process, profiles))
         duties.start_soon(_repeat, process, 2.0, store.run_once)
-        duties.start_soon(_repeat, process, 2.0, lambda: _warm(process, warmer))
+        duties.start_soon(_repeat, process, 2.0, lambda: _warm(process, caps))
         duties.start_soon(_repeat, process, 5.0, lambda: _unbind(process))
         process.ready = True
 
@@ -84,14 +83,8 @@ async def _unbind(process: Process) -> None:
         process.log.warning("unbound", envelopes=count, why="they waited for a source that is gone, or does not come for them")
 
 
-def _warmer(process: Process, profiles: Profiles) -> Warmer:
-    assignments = Assignments.of(process.settings, profiles)
-
-    def tell(name: str, decision: Decision) -> None:
-        process.log.info("warmup", lane=name, what=str(decision.what), why=decision.why)
-
-    every = wards(assignments, process.settings.sources, profiles)
-    return Warmer(process.queue, every, on_change=tell, on_trouble=process.trouble)
+def _tell(process: Process, name: str, decision: Decision) -> None:
+    process.log.info("warmup", lane=name, what=str(decision.what), why=decision.why)
 
 
 async def _warm(process: Process, warmer: Warmer) -> None:

@@ -254,8 +254,8 @@ class Queue(Owners, Controls, Doubts, Suppressions, Finds, HoldsLanes, Standings
     async def accept(self, announcement: Announcement, spec: bytes, now: float, *, scheduled: bool = False) -> None:
         """Store the checked campaign under its id, open it for expansion and drop the entry. The first one wins.
 
-        A `scheduled` one (start, windows, deadline or rate) is on the list of `schedules`, and is held for ever from before
-        the first of its envelopes can be leased, until a scheduler has read that list.
+        A `scheduled` one (start, windows, deadline, rate, or a signing domain that warms up) is on the list of `schedules`,
+        and is held for ever from before the first of its envelopes can be leased, until a scheduler has read that list.
         """
 
     async def refuse(self, refusals: Sequence[Refusal], now: float) -> None:
