@@ -35,6 +35,7 @@ class MemoryDelivery(MemoryUpkeep):
         await trio.lowlevel.checkpoint()
         leases = Granted()
         for request in requests:
+            self._ask(request.account, now)
             if self._claims.setdefault(request.lane, request.owner) != request.owner:
                 continue
             room = self._room(request, now)

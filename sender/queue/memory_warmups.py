@@ -77,6 +77,11 @@ class MemoryWarmups(MemoryPart):
         """What counts the units of a lane: its own account, and the shared one if it takes from any."""
         return [self._quotas[name] for name in (str(lane), account) if name]
 
+    def _ask(self, account: str, now: float) -> None:
+        """A shared account, if it is one, is asked before anything else: what time it is for it everybody tells."""
+        if account:
+            self._quotas[account].touch(now)
+
     def _room(self, request: LeaseRequest, now: float) -> int | Wait:
         """How many envelopes the caps let it have."""
         most = request.envelopes
