@@ -299,7 +299,7 @@ def test_no_history_sends_more_than_a_cap_permits(backend: str, request: pytest.
         run_state_machine_as_test(
             machine,
             settings=settings(
-                max_examples=100 if backend == "memory" else 40,
+                max_examples=60 if backend == "memory" else 25,
                 stateful_step_count=50,
                 deadline=None,
                 phases=(Phase.explicit, Phase.generate),

@@ -168,10 +168,14 @@ class Stage:
     def copies(self) -> Counter[str]:
         """How often each recipient's receiver took a message: their own record, which outlives everything of ours."""
         copies: Counter[str] = Counter()
-        record = self.directory / RECORD_FILE
-        for line in _whole_lines(record) if record.exists() else []:
-            copies.update(json.loads(line).get("recipients", ()))
+        for entry in self.record():
+            copies.update(entry.get("recipients", ()))
         return copies
+
+    def record(self) -> list[dict[str, Any]]:
+        """What the receivers have written down of what they took, and of its signatures."""
+        record = self.directory / RECORD_FILE
+        return [json.loads(line) for line in _whole_lines(record)] if record.exists() else []
 
     async def finished(self, campaign: str, seconds: float = 90.0) -> None:
         """Wait until every recipient of the campaign has its final state."""
