@@ -1,6 +1,6 @@
 # make demo   send to receivers of our own, with nothing installed but Python
 # make test   everything a change must pass: lint, types, tests against real servers (installs them on Debian, and says so)
-# make faults the whole fault matrix with real processes, and the table of it: about 25 minutes; `make test` plays the short half
+# make faults the whole fault matrix with real processes, and the table of it: about 30 minutes; `make test` plays the short half
 #
 # Python packages go to .venv, in the versions and with the hashes of deploy/constraints*.txt; nothing else is touched.
 # A bare Debian 12 needs make, git and python3-venv.
@@ -12,7 +12,7 @@ PIP := $(BIN)/pip --disable-pip-version-check --no-input --quiet
 COMPILE := $(BIN)/pip-compile --quiet --upgrade --generate-hashes --allow-unsafe --strip-extras --no-header --no-emit-options
 PIP_TOOLS := pip-tools==7.6.2 # only `make constraints` needs it, on a maintainer's machine
 TESTS ?= tests
-FAULTS := $(addprefix tests/scenarios/,test_faults.py test_long_tail.py test_memory.py)
+FAULTS := $(addprefix tests/scenarios/,test_caps.py test_faults.py test_long_tail.py test_memory.py)
 
 .PHONY: demo test faults lint bench clean constraints servers
 .DELETE_ON_ERROR:

@@ -79,6 +79,7 @@ class SharedAccounts:
 
     def __init__(self, client: Client) -> None:
         self._client, self._ledger = client, Ledger()
+        self._latest = 0.0  # the time of the last call
         self._one_at_a_time = trio.Lock()  # calls tell totals: what one of them was granted must be known to the next
 
     async def reserve(self, requests: Sequence[LeaseRequest], now: float) -> Reserved:
@@ -126,6 +127,7 @@ class SharedAccounts:
             await self._call({key: 0 for key, page in self._ledger.pages.items() if page.news}, now)
 
     async def _call(self, wanted: Mapping[tuple[str, str], int], now: float) -> Mapping[tuple[str, str], _Answer]:
+        self._latest = now
         told = {}
         commands: list[Command] = []
         for (owner, name), units in wanted.items():
@@ -169,9 +171,10 @@ class SharedAccounts:
             commands.append(self._script("forget_owners", name, *arguments))
         await self._client.run(commands)
 
-    def knows(self, owner: str) -> bool:
-        """Whether this owner of ours has had to do with any account."""
-        return self._ledger.knows(owner)
+    async def resign(self, owner: str) -> None:
+        """This owner of ours ends in order: what it still held of an account, if it ever had to do with any, is used up."""
+        if self._ledger.knows(owner):
+            await self.forget({owner: {}}, self._latest)
 
     def lost(self, owner: str) -> None:
         """This owner of ours is no more."""

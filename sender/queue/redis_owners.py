@@ -46,8 +46,7 @@ class RedisOwners(RedisLeases):
 
     async def resign(self, owner: str) -> None:
         await self._client.run([("HDEL", MEMBERS, owner), *self._unclaim_all(owner)])
-        if self._accounts.knows(owner):
-            await self._accounts.forget({owner: {}}, await self.time())
+        await self._accounts.resign(owner)
 
     def _unclaim_all(self, owner: str) -> Iterator[Command]:
         for partition in self._layout.partitions:
