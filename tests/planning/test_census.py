@@ -9,7 +9,6 @@ import pytest
 from sender.content.spec import parse
 from sender.content.template import compile_campaign
 from sender.errors import ResolutionError
-from sender.lookups import Lookups
 from sender.model import Destination, MxHost
 from sender.policy.receivers import Profiles
 from sender.settings import load
@@ -47,7 +46,7 @@ async def counted(text: str, names: Names | None = None, most: int = 1_000, supp
 
     counting = Counting(compile_campaign(SPEC), wanted if suppressed else None, SPEC.list)
     await counting.read(Recipients(io.BytesIO(text.encode()), "list.csv"))
-    return await counting.settle(profiles(), Lookups(names, profiles()) if names is not None else None, most)
+    return await counting.settle(profiles(), names, most)
 
 
 async def test_receivers_are_those_of_the_mx(autojump_clock: object) -> None:
@@ -85,6 +84,7 @@ async def test_no_more_domains_are_looked_up_than_allowed_the_largest_first(auto
     text = "to,city\n" + "x@a.example,A\n" + 3 * "x@gmail.example,A\n" + 2 * "x@b.example,A\n"
     found = await counted(text, names, most=2)
     assert names.asked == ["gmail.example", "b.example"]
+    assert (found.looked_up, found.unanswered, found.left_out) == (2, 0, 1)
     assert found.receivers == {"google": (0, 0, 3, 0), "~host.example": (0, 0, 2, 0), "~a.example": (0, 0, 1, 0)}
 
 
@@ -97,6 +97,7 @@ async def test_domains_that_profiles_name_cost_no_lookup(autojump_clock: object)
 async def test_a_domain_that_dns_does_not_know_is_of_the_long_tail(autojump_clock: object) -> None:
     found = await counted("to,city\nx@gone.example,A\n", Names())
     assert found.receivers == {"~gone.example": (0, 0, 1, 0)}
+    assert (found.looked_up, found.unanswered) == (1, 1)
 
 
 async def test_memory_is_bounded_and_nobody_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,12 +23,10 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 from sender.assembly import resolver, retry_curve
 from sender.content.template import compile_campaign
 from sender.errors import BackendError, ConfigError
-from sender.lookups import Lookups
 from sender.metrics import Metrics
 from sender.planning import LATENCY_S, Assumptions, Known, Planner, known_of
 from sender.policy.forecast_flow import forecast
 from sender.policy.receivers import Profiles
-from sender.policy.suppression import Digests
 from sender.queue.base import Queue
 from sender.schema import seconds
 from sender.settings import Settings, load
@@ -164,23 +162,33 @@ async def _census(
     settings: Settings, submission: Submission, queue: Queue | None, options: Options, profiles: Profiles, now: float
 ) -> Census:
     spec = submission.spec
-    wanted = _wanted(queue, await checked_digests(settings, queue), now) if queue is not None else None
+    wanted = await _wanted(settings, queue, now) if queue is not None else None
     counting = Counting(compile_campaign(spec), wanted, spec.list)
     with _progress(options.quiet) as progress:
         task = progress.add_task(submission.campaign, total=submission.size)
         await counting.read(submission.recipients, lambda octets: progress.update(task, completed=octets))
     if not counting.census.rows:
         raise ConfigError(submission.recipients.name, "", "no recipients in it: there is nothing to foresee")
-    lookups = None if options.offline else Lookups(resolver(settings, Metrics(), cache_size=_DOMAINS_KEPT), profiles)
-    return await counting.settle(profiles, lookups, options.lookups)
+    names = None if options.offline else resolver(settings, Metrics(), cache_size=_DOMAINS_KEPT)
+    return await counting.settle(profiles, names, options.lookups)
 
 
-def _wanted(queue: Queue, digests: Digests, now: float) -> Wanted:
+async def _wanted(settings: Settings, queue: Queue, now: float) -> Wanted:
+    """How to ask the store who gets mail. One without entries is not asked, nor told our key: it may be no host of the fleet."""
+    _, some = await queue.suppressions("", 1)
+    if not some:
+        return _everybody
+    digests = await checked_digests(settings, queue)
+
     async def ask(addresses: Sequence[str], list_name: str) -> Sequence[bool]:
         found = await queue.suppressed([digests.of(address) for address in addresses], list_name, now)
         return [entry is None for entry in found]
 
     return ask
+
+
+async def _everybody(addresses: Sequence[str], list_name: str) -> Sequence[bool]:
+    return [True] * len(addresses)
 
 
 def _new_plan(settings: Settings, sources: Sequence[str], names: Sequence[str]) -> str:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from sender.content.row import read_row
 from sender.content.template import Compiled
 from sender.errors import ContentError
-from sender.lookups import Lookups
+from sender.lookups import Lookups, Resolves
 from sender.model import Destination, MxHost
 from sender.policy import engagement
 from sender.policy.receivers import Profiles
@@ -42,6 +42,8 @@ class Census:
     asked_who_is_suppressed: bool = False
     domains: int = 0  # different ones, as far as they were kept
     looked_up: int = 0
+    unanswered: int = 0  # of those: DNS could not tell
+    left_out: int = 0  # smaller ones that were not looked up
     null_mx: int = 0  # recipients whose domain takes no mail (RFC 7505)
     receivers: dict[str, tuple[int, ...]] = field(default_factory=dict)  # recipients by receiver and band
 
@@ -68,18 +70,20 @@ class Counting:
             await self._batch(batch)
             progress(recipients.octets)
 
-    async def settle(self, profiles: Profiles, lookups: Lookups | None, most: int) -> Census:
-        """Find the receivers, with these lookups at most; without any, offline."""
+    async def settle(self, profiles: Profiles, resolver: Resolves | None, most: int) -> Census:
+        """Find the receivers, with so many lookups at most; without a resolver, offline."""
         self.census.domains = len(self._domains) - (_UNCOUNTED in self._domains)
         largest = sorted(self._domains, key=lambda domain: -sum(self._domains[domain]))
         named = {domain: profiles.receiver(_below(domain), domain) for domain in largest}
         unknown = [domain for domain in largest if profiles.label(named[domain]) != named[domain] and domain != _UNCOUNTED]
-        asked = unknown[:most] if lookups is not None else []
         found: dict[str, str | None] = dict(named)
-        for start in range(0, len(asked), _AT_ONCE):
-            assert lookups is not None
-            found.update(await lookups.receivers(asked[start : start + _AT_ONCE]))
-        self.census.looked_up = len(asked)
+        if resolver is not None:
+            answers = _Answers(resolver)
+            lookups = Lookups(answers, profiles)
+            for start in range(0, len(unknown[:most]), _AT_ONCE):
+                found.update(await lookups.receivers(unknown[:most][start : start + _AT_ONCE]))
+            self.census.looked_up, self.census.unanswered = len(unknown[:most]), len(unknown[:most]) - answers.count
+            self.census.left_out = len(unknown[most:])
         self._by_receiver(found)
         return self.census
 
@@ -136,3 +140,16 @@ class Counting:
 def _below(domain: str) -> Destination:
     """Where its mail would go if its MX host lay below it, as those of free.fr do below free.fr."""
     return Destination(hosts=(MxHost(name=f"mx.{domain}", preference=0),))
+
+
+class _Answers:
+    """Counts what a resolver could answer."""
+
+    def __init__(self, resolver: Resolves) -> None:
+        self._resolver = resolver
+        self.count = 0
+
+    async def destination(self, domain: str) -> Destination:
+        found = await self._resolver.destination(domain)
+        self.count += 1
+        return found

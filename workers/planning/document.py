@@ -25,6 +25,8 @@ def as_document(report: Report) -> dict[str, Any]:
             "null_mx": census.null_mx,
             "domains": census.domains,
             "looked_up": census.looked_up,
+            "unanswered": census.unanswered,
+            "left_out": census.left_out,
         },
         **_sums(found),
         "receivers": [_receiver(route) for route in found.routes],

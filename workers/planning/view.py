@@ -142,8 +142,11 @@ def _taken_for_granted(report: Report) -> Iterator[str]:
     yield f"delivered at the first try: {', '.join(shares)}; {1000 * report.latency_s:.0f} ms a message and connection"
     if report.offline:
         yield "offline: receivers are known by domain names alone; whom no profile names is of the long tail"
-    elif report.census.looked_up < report.census.domains:
-        yield f"{report.census.looked_up:,} of {report.census.domains:,} domains were looked up, the largest ones"
+    if report.census.unanswered:
+        missing = f"{report.census.unanswered:,} of {report.census.looked_up:,} domains"
+        yield f"DNS could not tell of {missing}: they count as the long tail"
+    if report.census.left_out:
+        yield f"{report.census.left_out:,} smaller domains were not looked up: they count as the long tail (--lookups)"
     if report.without_store:
         yield "no store could be asked: from settings alone, as if nothing had been sent or queued yet"
 
