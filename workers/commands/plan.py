@@ -174,7 +174,7 @@ async def _census(
 
 
 async def _wanted(settings: Settings, queue: Queue, now: float) -> Wanted:
-    """How to ask the store who gets mail. One without entries is not asked, nor told our key: it may be no host of the fleet."""
+    """How to ask the store who gets mail. One without entries is told no key: this may be no host of the fleet."""
     _, some = await queue.suppressions("", 1)
     if not some:
         return _everybody
