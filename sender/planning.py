@@ -14,7 +14,7 @@ from sender.assignments import Assignments
 from sender.condition import schedule_of
 from sender.content.spec import CampaignSpec, parse
 from sender.errors import ConfigErrors
-from sender.model import LaneId, Route, Source
+from sender.model import LaneId, Mark, Route, Source
 from sender.policy.engagement import FLOORS
 from sender.policy.forecast import AccountOutlook, Expectation, LaneOutlook, Others, RouteOutlook, Scenario, Speed
 from sender.policy.gates import Tally
@@ -28,7 +28,7 @@ from sender.queue.warmups import Account, Use
 from sender.settings import Settings
 
 LATENCY_S = 0.2  # what a message takes on a connection, the receiver's own work included: our guess
-_SAMPLE = 500  # judged attempts of the last days, before what they came to is taken for what will come
+_SAMPLE = 500  # attempts of the last days, before what they came to is taken for what will come
 _DAYS = 14  # of which attempts are looked at
 _CAMPAIGNS_MOST, _AT_ONCE = 1_000, 200  # others that are asked about
 _ROUTES_MOST = 1_000
@@ -175,22 +175,29 @@ class Planner:
 
     def _measured(self, receiver: str) -> Expectation | None:
         """What the attempts of the pool's sources have come to at this receiver in the last days, where there are enough."""
-        total = Tally()
+        total = Counter[Mark]()
         for member in self._members:
-            use = self._known.use.get(f"{member.name}/{receiver}", Use())
-            newest = max(use.marks, default=0)
-            total = sum((Tally.of(marks) for day, marks in use.marks.items() if day > newest - _DAYS), total)
-        if total.judged < _SAMPLE or not total.delivered:
+            marks = self._known.use.get(f"{member.name}/{receiver}", Use()).marks
+            for day in (day for day in marks if day > max(marks) - _DAYS):
+                total.update(marks[day])
+        tried = sum(count for mark, count in total.items() if mark.uses)
+        if tried < _SAMPLE or not total[Mark.DELIVERED]:
             return None
-        return Expectation(delivered=total.delivered / total.judged, rejected=total.bounced / total.judged)
+        rejected = total[Mark.BOUNCED] + total[Mark.UNKNOWN_USER]
+        return Expectation(delivered=total[Mark.DELIVERED] / tried, rejected=rejected / tried)
 
 
 async def known_of(
-    queue: Queue, settings: Settings, spec: CampaignSpec, campaign: str, recipients: Iterable[str], profiles: Profiles
+    queue: Queue,
+    settings: Settings,
+    spec: CampaignSpec,
+    campaign: str,
+    recipients: Iterable[str],
+    profiles: Profiles,
+    now: float,
 ) -> Known:
     """What the store knows that concerns this campaign."""
     receivers = {profiles.label(receiver) for receiver in recipients}
-    now = await queue.time()
     members = [source for source in settings.sources if source.pool == spec.pool]
     accounts = [account for receiver in sorted(receivers) for account in _accounts_of(members, receiver)]
     accounts.append(Account(f"@{spec.signing_domain}"))

@@ -138,11 +138,11 @@ GOOGLE = Account.of(LaneId(source="new", receiver="google"), ROUTE)
 
 
 async def asked(queue: MemoryQueue, settings: Settings) -> Known:
-    return await known_of(queue, settings, spec_of(), "spring", LIST, profiles())
+    return await known_of(queue, settings, spec_of(), "spring", LIST, profiles(), NOW)
 
 
 async def test_the_store_says_where_a_lane_stands_and_what_it_has_used(tmp_path: Path) -> None:
-    settings, queue = configured(tmp_path), Clocked()
+    settings, queue = configured(tmp_path), MemoryQueue()
     progress = Progress(plan="steady", stage=2, volume=392, since=TODAY, day=TODAY, active=TODAY)
     await queue.change_progress([Change(name=str(GOOGLE), version=0, body=progress.encode())])
     cap = Cap(day=TODAY, starts=NOW - 60, ends=NOW + 86_340, per_day=392, per_hour=78, per_minute=4)
@@ -156,8 +156,11 @@ async def test_the_store_says_where_a_lane_stands_and_what_it_has_used(tmp_path:
 
 async def test_what_many_attempts_came_to_is_expected_of_the_next_ones(tmp_path: Path) -> None:
     settings = configured(tmp_path)
-    marks = {TODAY: {Mark.DELIVERED: 450, Mark.DEFERRED: 25, Mark.BOUNCED: 25}, TODAY - 30: {Mark.BLOCKED: 10_000}}
-    queue = Clocked()
+    marks = {
+        TODAY: {Mark.DELIVERED: 450, Mark.DEFERRED: 20, Mark.NEUTRAL: 5, Mark.BOUNCED: 25, Mark.LIMITED: 900},
+        TODAY - 30: {Mark.BLOCKED: 10_000},
+    }
+    queue = MemoryQueue()
     known = await asked(queue, settings)
     use = replace(known.use["new/google"], marks=marks)
     made = planner(settings, replace(known, use={"new/google": use}))
@@ -166,19 +169,12 @@ async def test_what_many_attempts_came_to_is_expected_of_the_next_ones(tmp_path:
 
 
 async def test_what_others_have_queued_stands_beside_or_before_it(tmp_path: Path) -> None:
-    settings, queue = configured(tmp_path), Clocked()
+    settings, queue = configured(tmp_path), MemoryQueue()
     for campaign, priority in (("first", 1), ("equal", 5), ("paused", 5), ("spring", 5)):
         await queued(queue, campaign, priority)
     await queue.set_control(Control(campaign="paused", paused=True, by="ann", at=NOW))
     known = await asked(queue, settings)
     assert known.others == {"google": (Others(priority=5, envelopes=3), Others(priority=1, envelopes=3))}
-
-
-class Clocked(MemoryQueue):
-    """The store's clock stands at `NOW`."""
-
-    async def time(self) -> float:
-        return NOW
 
 
 async def queued(queue: MemoryQueue, campaign: str, priority: int = 5) -> None:

@@ -48,9 +48,11 @@ class Bind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expectation:
-    """What becomes of an attempt, in shares; the rest is deferred and comes back as the retry curve says.
+    """What becomes of attempts, in shares of all of them; the rest is deferred and comes back as the retry curve says.
 
-    By default what a lane may show that still passes its stages: our plan holds one from 2 % of deferrals on.
+    By default what a lane may show that still passes its stages: our plan holds one from 2 % of deferrals on. What is put off
+    is taken the next time, as after greylisting (RFC 6647) and most passing troubles, unless there are more deferrals than
+    envelopes.
     """
 
     delivered: float = 0.98
@@ -61,8 +63,24 @@ class Expectation:
             raise ValueError(f"not shares of one: {self.delivered} delivered, {self.rejected} rejected")
 
     @property
-    def deferred(self) -> float:
-        return max(0.0, 1 - self.delivered - self.rejected)
+    def put_off(self) -> float:
+        """The share of first attempts that are deferred."""
+        return min(1.0, self._deferrals)
+
+    @property
+    def again(self) -> float:
+        """The share of later attempts that are."""
+        return 1 - 1 / self._deferrals if self._deferrals > 1 else 0.0
+
+    @property
+    def taken(self) -> float:
+        """What is delivered of those that are not deferred."""
+        return self.delivered / (self.delivered + self.rejected)
+
+    @property
+    def _deferrals(self) -> float:
+        """How many an envelope meets."""
+        return max(0.0, 1 / (self.delivered + self.rejected) - 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -89,16 +89,17 @@ class Stock:
         self._ready, self._later = [], []
 
     def _attempt(self, batch: _Batch, tried: float, now: float) -> None:
-        self.delivered += tried * self._expectation.delivered
-        self.rejected += tried * self._expectation.rejected
-        if (deferred := tried * self._expectation.deferred) <= LITTLE:
+        deferred = tried * (self._expectation.again if batch.attempts else self._expectation.put_off)
+        self.delivered += (tried - deferred) * self._expectation.taken
+        self.rejected += (tried - deferred) * (1 - self._expectation.taken)
+        if deferred <= LITTLE:
             return
         tried_at = batch.tried_at or now
         ends = self._curve.ends_at(tried_at)
         if now >= ends:
             self.expired += deferred
             return
-        wait_s = self._curve.wait_s(batch.attempts + 1)
+        wait_s = self._curve.wait_s(batch.attempts + 1) * (1 + self._curve.jitter)  # of several, the last one counts
         again = _Batch(
             amount=deferred,
             attempts=batch.attempts + 1,

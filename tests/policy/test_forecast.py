@@ -169,19 +169,27 @@ def test_the_sending_domain_s_plan_holds_all_sources_together() -> None:
 
 
 def test_deferred_mail_comes_back_as_the_curve_says_and_the_last_of_it_decides_the_end() -> None:
-    half = Expectation(delivered=0.5)
-    (google,) = forecast(scenario(route(8, WARM, expectation=half))).routes
-    # 8, then 4, 2 and 1: those wait 5, 15 and 60 minutes, and 60 more until less than half a one is left
-    assert google.eta - NOW == about(300 + 900 + 2 * 3600, abs=60)
+    """As many deferrals as deliveries: everybody is greylisted. Three times as many: most of it is put off more than once."""
+    (google,) = forecast(scenario(route(8, WARM, expectation=Expectation(delivered=0.5)))).routes
+    assert google.eta - NOW == about(8 + 300 + 8, abs=1)
+    (google,) = forecast(scenario(route(8, WARM, expectation=Expectation(delivered=0.25)))).routes
+    # 8 are put off, and each time two thirds of them again, until less than half a one is left: 5, 15 and 60 minutes each
+    assert google.eta - NOW == about(300 + 900 + 5 * 3600, abs=60)
     assert google.tried - NOW == about(8)
     assert (google.binding, google.delivered) == (Bind.MESSAGE_RATE, about(8))
     assert google.bound[Bind.RETRY] > 0.99
 
 
+def test_of_many_that_are_put_off_the_last_one_comes_back_as_late_as_jitter_permits() -> None:
+    curve = replace(CURVE, jitter=0.2)
+    (google,) = forecast(scenario(route(100, WARM, expectation=Expectation(delivered=0.9)), curve=curve)).routes
+    assert google.eta - NOW == about(100 + 360 + 11, abs=1)
+
+
 def test_what_is_deferred_for_too_long_is_given_up() -> None:
     curve = replace(CURVE, give_up_s=HOUR)
     (google,) = forecast(scenario(route(1000, WARM, expectation=Expectation(delivered=0.01)), curve=curve)).routes
-    assert google.expired == about(1000 * 0.99**4, rel=0.01)
+    assert google.expired == about(1000 * (1 - 1 / 99) ** 3, rel=0.01)  # put off, and then three times again
     assert google.delivered + google.expired == about(1000)
 
 

@@ -138,7 +138,7 @@ async def plan(
     census = await _census(settings, submission, queue, options, profiles, now)
     known = Known()
     if queue is not None:
-        known = await known_of(queue, settings, spec, submission.campaign, census.receivers, profiles)
+        known = await known_of(queue, settings, spec, submission.campaign, census.receivers, profiles, now)
     planner = Planner(settings, spec, profiles, retry_curve(settings), census.receivers, known, options.assumptions, now)
     scenario = planner.scenario()
     sources = [source.name for source in settings.sources if source.pool == spec.pool]
