@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import assert_never
 
 from sender.condition import Condition, Phase, condition, schedule_of
+from sender.explaining_caps import cap_reason
 from sender.explaining_lanes import route_reasons
 from sender.explanation import (
     FOR_EVER,
@@ -129,6 +130,11 @@ def _rate(facts: CampaignFacts, found: Found | None, now: float) -> Iterator[Rea
     waits = facts.waits
     budget = found.budget if found is not None else waits.budget if waits is not None and waits.aside else None
     if budget is None or (budget > 0 and found is not None):
+        return
+    domain = facts.spec.signing_domain if facts.spec is not None else ""
+    shut = cap_reason(f"@{domain}", facts.identity, now) if facts.identity is not None else None
+    if shut is not None:
+        yield shut
         return
     rate = facts.spec.rate if facts.spec is not None else None
     text = "the campaign's rate is used up" + (f": {rate_text(rate)}" if rate else "")

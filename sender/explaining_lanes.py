@@ -4,12 +4,14 @@ import difflib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from sender.explaining_caps import ORIGIN, cap_reason
 from sender.explanation import FOR_EVER, Explanation, Limit, Note, Reason, counted, joined, printable
 from sender.facts import FleetFacts
 from sender.model import LaneId, Route, Source
 from sender.policy.receivers import DEFAULT
 from sender.queue.finding import LaneReport, RouteWork
 from sender.queue.lane_holds import LaneHold
+from sender.queue.warmups import OTHER, TAIL
 
 # A lane in one of these sends nothing; the others of its route take the work.
 _CLOSED = ("fenced", "journal", "pause", "draining", "stop", "cap")
@@ -49,11 +51,27 @@ def route_reasons(fleet: FleetFacts, route: Route, ahead: int | None = None) -> 
     silent = len(lanes) - len(reports)
     if sending:
         yield _busy(fleet, sending, ahead)
+    elif (shut := _tail_shut(fleet, route, able)) is not None:
+        yield shut
     elif silent:
         text = f"no lane of {route} has said anything yet: a process begins one within a second"
         yield Reason(limit=Limit.LANE, text=text, origin=f"sources {joined([lane.source for lane in lanes])}")
     else:
         yield _all_closed(fleet, reports)
+
+
+def _tail_shut(fleet: FleetFacts, route: Route, able: Sequence[Source]) -> Reason | None:
+    """Lanes of the long tail share a cap for each source; while all of those are used up, none begins."""
+    if not route.receiver.startswith(TAIL):
+        return None
+    reasons = []
+    for source in able:
+        use = fleet.tails.get(source.name)
+        reason = cap_reason(f"{source.name}/{OTHER}", use, fleet.now) if use is not None else None
+        if reason is None:
+            return None
+        reasons.append(reason)
+    return min(reasons, key=lambda reason: reason.until or FOR_EVER)
 
 
 def closed_reasons(fleet: FleetFacts, route: Route, due: float) -> Iterator[Reason]:
@@ -189,7 +207,7 @@ def _origin(fleet: FleetFacts, report: LaneReport) -> str:
         case "window":
             return f"limits.connections ({profile})"
         case "cap":
-            return "its warmup plan (penstock warmup)"
+            return ORIGIN
         case "process":
             return "delivery.sessions (penstock.toml)"
         case _:

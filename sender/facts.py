@@ -1,7 +1,7 @@
 """What the queue and the configuration know about an envelope, a campaign or a lane: gathered here, explained elsewhere."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -14,7 +14,9 @@ from sender.queue.base import CampaignStatus, Queue
 from sender.queue.control import Control
 from sender.queue.finding import Found, LaneReport, RouteWork, Waits, Whereabouts
 from sender.queue.lane_holds import LaneHold
+from sender.queue.warmups import OTHER, Account, Use
 from sender.settings import Settings
+from sender.wards import identity_name
 
 _FRESH_S = 10.0  # a lane that said nothing for so long does not run any more
 _ROUTES_SHOWN = 10
@@ -33,6 +35,7 @@ class FleetFacts:
     files: Mapping[str, str]  # receiver profile -> its file
     owners: frozenset[str]  # delivery processes that live
     lanes: Mapping[LaneId, LaneReport]  # of a moment ago
+    tails: Mapping[str, Use] = field(default_factory=dict)  # source -> what its receivers without a profile share
     holds: Sequence[LaneHold] = ()  # operators' words on lanes that are in force
 
     @property
@@ -66,6 +69,7 @@ class CampaignFacts:
     announced: bool = False  # not known yet: it waits to be checked
     ahead: int  # delivery.ahead: how many of its envelopes the expander keeps queued at most
     waits: Waits | None = None
+    identity: Use | None = None  # what its signing domain has used of a cap of its own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +94,21 @@ async def fleet_facts(queue: Queue, settings: Settings) -> FleetFacts:
         owners=frozenset(await queue.beats()),
         lanes={lane: report for lane, report in lanes.items() if now - report.at <= _FRESH_S},
         holds=[hold for hold in await queue.lane_holds() if now < hold.until],
+        tails=await _tails(queue, [source.name for source in settings.sources], now),
     )
+
+
+async def _tails(queue: Queue, sources: Sequence[str], now: float) -> Mapping[str, Use]:
+    accounts = {source: Account(f"{source}/{OTHER}") for source in sources}
+    used = await queue.use(list(accounts.values()), now)
+    return {source: used[account] for source, account in accounts.items()}
+
+
+async def _identity(queue: Queue, spec: CampaignSpec | None) -> Use | None:
+    if spec is None:
+        return None
+    account = Account(identity_name(spec.signing_domain))
+    return (await queue.use([account], await queue.time()))[account]
 
 
 async def campaign_facts(queue: Queue, settings: Settings, campaign: str, *, with_waits: bool = False) -> CampaignFacts:
@@ -98,14 +116,16 @@ async def campaign_facts(queue: Queue, settings: Settings, campaign: str, *, wit
     announced = False
     if not statuses:
         announced = any(one.campaign == campaign for one in await queue.announcements(_ANNOUNCED))
+    spec = _spec(campaign, await queue.spec(campaign)) if statuses else None
     return CampaignFacts(
         campaign=campaign,
         status=statuses[0] if statuses else None,
         control=words.get(campaign),
-        spec=_spec(campaign, await queue.spec(campaign)) if statuses else None,
+        spec=spec,
         announced=announced,
         ahead=settings.delivery.ahead,
         waits=await queue.waits(campaign, _ROUTES_SHOWN) if with_waits else None,
+        identity=await _identity(queue, spec),
     )
 
 

@@ -8,9 +8,11 @@ import pytest
 from sender.controlling import Controller
 from sender.events import Event
 from sender.explanation import FOR_EVER, Limit, span
-from sender.model import State
+from sender.model import Route, State
+from sender.policy.plan import Day, Stage
 from sender.queue.base import LeaseRequest, RowBatch
 from sender.queue.control import Control
+from sender.queue.warmups import Account
 from sender.settings import Settings
 from tests.asking import (
     LANE,
@@ -18,6 +20,7 @@ from tests.asking import (
     OWNER,
     ROUTE,
     SPEC,
+    Store,
     campaign,
     configured,
     leased,
@@ -296,3 +299,40 @@ def test_the_two_largest_units_of_a_span() -> None:
         "1 d 1 h",
         "6 h 59 min",
     ]
+
+
+async def capped(queue: Store, account: str, day: int, hour: int, minute: int) -> None:
+    """A cap whose day began 90 seconds ago, and is used up by 20 at once."""
+    cap = Day(number=739_000, starts=NOW - 90, ends=NOW + 20_000).cap(Stage(day=day, hour=hour, minute=minute))
+    await queue.set_caps({Account(account): cap}, NOW)
+    await queue.reserve(Account(account), 20, NOW)
+
+
+@pytest.mark.parametrize(
+    ("caps", "words", "opens"),
+    [((20, 20, 20), "20 a day", 20_000), ((30, 20, 20), "20 an hour", 3_510), ((30, 30, 20), "20 a minute", 30)],
+)
+async def test_a_signing_domain_that_warms_up(settings: Settings, caps: tuple[int, int, int], words: str, opens: float) -> None:
+    queue = await store(report(limit="nothing to send"))
+    await queue.limit_rate("spring", True)
+    await queue.lease([LeaseRequest(lane=LANE, route=ROUTE, owner=OWNER, envelopes=10)], NOW)
+    await capped(queue, "@shop.example", *caps)
+    for found in (await message(queue, settings, 700), await campaign(queue, settings)):
+        reason = found.reasons[0]
+        assert reason.text == f"@shop.example has sent what its warmup permits for now: {words}"
+        assert (reason.detail, reason.origin, found.next) == ("cap", "its warmup plan (penstock warmup)", NOW + opens)
+
+
+async def test_the_long_tail_of_sources_that_warm_up(settings: Settings) -> None:
+    route = Route(pool="main", receiver="~example.org")
+    queue = await store(route=route)
+    await capped(queue, "s1/other", 30, 30, 20)
+    assert "a process begins one within a second" in (await message(queue, settings, 700)).reasons[0].text  # s2 is warm
+    await capped(queue, "s2/other", 30, 20, 20)
+    found = await message(queue, settings, 700)
+    assert found.reasons[0].text == "s1/other has sent what its warmup permits for now: 20 a minute"
+    assert found.next == NOW + 30
+    await queue.set_caps(
+        {Account(f"{source}/other"): Day(number=739_000, starts=NOW - 90, ends=NOW + 50).shut() for source in ("s1", "s2")}, NOW
+    )
+    assert "is stopped by its warmup" in (await message(queue, settings, 700)).reasons[0].text

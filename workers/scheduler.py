@@ -40,7 +40,7 @@ async def schedule(process: Process) -> None:
         duties.start_soon(_repeat, process, 1.0, lambda: _control(process, words))
         duties.start_soon(_repeat, process, 2.0, lambda: _measure(process, profiles))
         duties.start_soon(_repeat, process, 2.0, store.run_once)
-        duties.start_soon(_repeat, process, 2.0, lambda: _warm(process, caps))
+        duties.start_soon(_repeat, process, 3.0, lambda: _warm(process, caps))
         duties.start_soon(_repeat, process, 5.0, lambda: _unbind(process))
         process.ready = True
 

@@ -119,6 +119,8 @@ class Gates:
 
     def worst(self, tally: Tally) -> "Reading | None":
         """The gate that asks for most; None where all hold, or where there is too little to judge by."""
+        if not self.enough(tally):
+            return None
         breached = [reading for reading in self.readings(tally) if reading.weight is not None]
         return max(breached, key=lambda reading: reading.weight or 0, default=None)
 

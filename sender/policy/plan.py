@@ -10,6 +10,7 @@ Past the last stage a lane is warm: its cap holds nobody back.
 
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from sender.model import UNLIMITED, Cap
@@ -119,6 +120,7 @@ def date_of(day: int) -> date:
     return date.fromordinal(day)
 
 
+@lru_cache(maxsize=1000)  # asked for every lane every few seconds, and always about the same few days
 def _midnight(zone: ZoneInfo, day: int) -> float:
     return instant(zone, datetime.fromordinal(day))
 
