@@ -26,6 +26,7 @@ from sender.policy.retry import RetryCurve
 from sender.queue.base import Queue
 from sender.queue.warmups import Account, Use
 from sender.settings import Settings
+from sender.wards import IDENTITY, identity_name
 
 LATENCY_S = 0.2  # what a message takes on a connection, the receiver's own work included: our guess
 _SAMPLE = 500  # attempts of the last days, before what they came to is taken for what will come
@@ -104,7 +105,7 @@ class Planner:
 
     def _scenario(self, members: Sequence[Member]) -> Scenario:
         accounts = {account.name: account for account in self._accounts(members)}
-        identity = f"@{self._spec.signing_domain}"
+        identity = identity_name(self._spec.signing_domain)
         return Scenario(
             now=self._now,
             routes=tuple(self._route(receiver, members) for receiver in self._recipients),
@@ -153,7 +154,7 @@ class Planner:
                     yield self._account(f"{member.name}/{receiver}", plan)
         plan = self._assignments.identity(self._spec.signing_domain)
         if plan is not None:
-            yield self._account(f"@{self._spec.signing_domain}", plan)
+            yield self._account(identity_name(self._spec.signing_domain), plan)
 
     def _account(self, name: str, plan: Plan) -> AccountOutlook:
         progress, use = self._known.progress.get(name), self._known.use.get(name, Use())
@@ -163,7 +164,7 @@ class Planner:
             name=name,
             plan=plan,
             progress=progress,
-            tally=Tally.of(use.marks.get(counted, {}), use.complaints.get(counted, 0), identity=name.startswith("@")),
+            tally=Tally.of(use.marks.get(counted, {}), use.complaints.get(counted, 0), identity=name.startswith(IDENTITY)),
             day=use.day if current else 0,
             hour=use.hour if current else 0,
         )
@@ -200,7 +201,7 @@ async def known_of(
     receivers = {profiles.label(receiver) for receiver in recipients}
     members = [source for source in settings.sources if source.pool == spec.pool]
     accounts = [account for receiver in sorted(receivers) for account in _accounts_of(members, receiver)]
-    accounts.append(Account(f"@{spec.signing_domain}"))
+    accounts.append(Account(identity_name(spec.signing_domain)))
     names = [account.name for account in accounts]
     kept, used = await queue.progress(names), await queue.use(accounts, now)
     return Known(
