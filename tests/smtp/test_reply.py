@@ -26,6 +26,10 @@ def test_a_reply_of_several_lines_loses_its_enhanced_code_on_each() -> None:
     assert read(b"550-5.1.1 No such\r\n550-5.1.1\tuser\r\n550-5.1.1\r\n550 5.1.10 is another code\r\n") == [reply]
 
 
+def test_ironport_s_number_sign_is_no_part_of_an_enhanced_code() -> None:
+    assert read(b"550 #5.1.0 Address rejected.\r\n") == [Reply(code=550, enhanced="5.1.0", lines=("Address rejected.",))]
+
+
 @pytest.mark.parametrize(
     "text", ["4.1.1 user", "5.1.1.1 user", "5.1 user", "5.1.1234 user", "55.1.1 user", "see 5.1.1", "5.1.1:"]
 )
