@@ -3,7 +3,7 @@
 Everything a process delivers or expands with is put together here, so that a worker, a notebook and a test use the same.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
 from pathlib import Path
@@ -177,7 +177,7 @@ def engine(
         _crew(settings, _connector(settings, names, around), preparer, recorder, settler, profiles.label, around),
         alive=membership.alive,
         journal=journal,
-        withdrawn=first_of([halts.withdrawn, suppressing.withdrawn]),
+        withdrawn=first_of([halts.withdrawn, suppressing.withdrawn, warmth.withdrawn]),
         on_actions=promotions.after,
     )
     lanes = LaneServices(
@@ -201,12 +201,17 @@ def engine(
         settler=settler,
         lanes=lanes,
         holding=holding,
-        beside=(suppressing.run, warmth.run, promotions.run, lambda: halts.run(machine.withdraw), lambda: reporter.run()),
+        beside=(suppressing.run, promotions.run, *_watches(halts, warmth, lambda: machine.withdraw()), lambda: reporter.run()),
         on_trouble=around.on_trouble,
     )
-    machine = Engine(settings.sources, services)
-    reporter = _reporter(queue, around, machine, crew.stops, membership)
+    machine: Engine = Engine(settings.sources, services)
+    reporter: Reporter = _reporter(queue, around, machine, crew.stops, membership)
     return machine
+
+
+def _watches(halts: Halts, warmth: Warmth, let_go: Callable[[], None]) -> Sequence[Callable[[], Awaitable[None]]]:
+    """What looks for campaigns and lanes that were stopped, and lets lanes give back what they hold of them."""
+    return (lambda: halts.run(let_go), lambda: warmth.run(let_go))
 
 
 def _warmup(settings: Settings, queue: Queue, profiles: Profiles, around: Surroundings) -> tuple[Warmth, Promotions]:

@@ -1,6 +1,7 @@
 """How lanes stand to the warmup of their pool: whose caps hold them, and whom they write to first."""
 
 from collections.abc import Mapping
+from dataclasses import replace as replace_lease
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from publicsuffixlist import PublicSuffixList
 from trio.testing import MockClock
 
 from sender.assignments import Assignments
+from sender.backlog import Held
 from sender.errors import BackendError
 from sender.leasing import WARM, Warming
 from sender.model import Choice, LaneId
@@ -19,6 +21,7 @@ from sender.queue.memory import MemoryQueue
 from sender.queue.warmups import Change, Kept
 from sender.settings import Settings, load
 from sender.warmth import Warmth
+from tests.holding import held
 from tests.rig import EPOCH, clock
 
 SOURCES = """
@@ -122,6 +125,25 @@ async def test_a_lane_that_is_stopped_is_waited_for_by_nobody(
     await warmth.look()
     assert warmth.warming(google("warm")) == WARM
     assert warmth.warming(google("cold")) == ENGAGED
+
+
+async def test_what_a_stopped_lane_holds_goes_back_at_the_next_look(
+    queue: Away, warmth: Warmth, assignments: Assignments, autojump_clock: MockClock
+) -> None:
+    released: list[float] = []
+    (mine,) = held(1)
+    mine = Held(replace_lease(mine.lease, lane=google("cold")), 0, mine.envelope, mine.campaign)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(warmth.run, lambda: released.append(trio.current_time()))
+        await trio.sleep(7)
+        assert warmth.withdrawn(mine) is None
+        await write(queue, assignments, "cold", stopped=9_999_999)
+        await trio.sleep(30)
+        assert released == [10.0, 15.0]
+        reason = warmth.withdrawn(mine)
+        assert reason is not None
+        assert (reason.state, reason.why) == (None, "its lane is stopped by its warmup")
+        nursery.cancel_scope.cancel()
 
 
 async def test_it_looks_every_few_seconds_and_keeps_what_it_knew_while_the_store_is_away(
