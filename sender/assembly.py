@@ -25,7 +25,7 @@ from sender.lane import LaneServices
 from sender.leasing import Leaser
 from sender.membership import Membership
 from sender.metrics import Metrics
-from sender.model import Destination, Source
+from sender.model import Destination, LaneId, Source
 from sender.net.addresses import Targets
 from sender.net.dial import Dialer
 from sender.net.hosts import Hosts, HostsOptions
@@ -169,7 +169,7 @@ def engine(
     suppressing = Suppressing(queue, digests, around.clock, on_trouble=around.on_trouble)
     holding = Holding(queue, around.clock, on_trouble=around.on_trouble)
     known = campaigns(settings, queue)
-    warmth, promotions = _warmup(settings, queue, profiles, around)
+    warmth, promotions = _warmup(settings, queue, profiles, lambda lane: holding.of(lane) is not None, around)
     halts = Halts(queue, lambda: known.in_memory, around.clock, on_trouble=around.on_trouble)
     preparer = Preparer(Composer(tokens), signer, around.metrics, around.clock)
     recorder = _recorder(settler, profiles, digests if settings.suppression.automatic else None, around, journal)
@@ -214,12 +214,14 @@ def _watches(halts: Halts, warmth: Warmth, let_go: Callable[[], None]) -> Sequen
     return (lambda: halts.run(let_go), lambda: warmth.run(let_go))
 
 
-def _warmup(settings: Settings, queue: Queue, profiles: Profiles, around: Surroundings) -> tuple[Warmth, Promotions]:
+def _warmup(
+    settings: Settings, queue: Queue, profiles: Profiles, held: Callable[[LaneId], bool], around: Surroundings
+) -> tuple[Warmth, Promotions]:
     """What a process of lanes knows of their warmup, and tells about it."""
     assignments = Assignments.of(settings, profiles)
     every = wards(assignments, settings.sources, profiles)
     return (
-        Warmth(queue, assignments, settings.sources, around.clock, on_trouble=around.on_trouble),
+        Warmth(queue, assignments, settings.sources, around.clock, held=held, on_trouble=around.on_trouble),
         Promotions(queue, assignments, every, around.clock, on_trouble=around.on_trouble),
     )
 

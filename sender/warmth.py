@@ -37,9 +37,12 @@ class Warmth:
         sources: Sequence[Source],
         clock: Callable[[], float],
         *,
+        held: Callable[[LaneId], bool] = lambda lane: False,
         every_s: float = 5.0,
         on_trouble: Callable[[str], None] = lambda text: None,
     ) -> None:
+        """`held` says whether an operator holds a lane: nobody waits for that one."""
+        self._held = held
         self._queue, self._assignments, self._clock, self._on_trouble = queue, assignments, clock, on_trouble
         self._every_s = every_s
         self._pools = {source.name: source.pool for source in sources}
@@ -120,11 +123,15 @@ class Warmth:
         return replace(holds, choice=Choice.REST, engagement_min=min(plan.engagement_min for plan in cold))
 
     def _cold(self, lane: LaneId) -> Iterator[Plan]:
-        """The plans of those lanes of its pool that warm up at this receiver, and may send today."""
+        """The plans of those lanes of its pool that warm up at this receiver, and may send today.
+
+        One whose cap is used up is among them: it may send tomorrow, and that is what a campaign that waits wants.
+        """
         for source in self._members[self._pools.get(lane.source, "")]:
             beside = LaneId(source=source, receiver=lane.receiver)
             plan = self._assignments.plan(source, lane.receiver)
-            if plan is not None and not self._is_warm(beside) and ward_name(self._assignments, beside) not in self._stopped:
+            stopped = ward_name(self._assignments, beside) in self._stopped or self._held(beside)
+            if plan is not None and not stopped and not self._is_warm(beside):
                 yield plan
 
     def _is_warm(self, lane: LaneId) -> bool:

@@ -41,8 +41,8 @@ name = "elsewhere"
 ehlo = "d.example"
 pool = "second"
 """
-PLAN = "engagement_min = 40\n[stages]\nday = [100, 200]\n[receiver.google]\nengagement_min = 60\n"
-ENGAGED = Warming(capped=True, choice=Choice.ENGAGED, engagement_min=60)
+PLAN = "engagement_min = 50\n[stages]\nday = [100, 200]\n[receiver.google]\nengagement_min = 75\n"
+ENGAGED = Warming(capped=True, choice=Choice.ENGAGED, engagement_min=75)
 
 
 class Away(MemoryQueue):
@@ -94,13 +94,13 @@ async def write(queue: Away, assignments: Assignments, source: str, *, version: 
 def test_a_lane_that_was_never_used_is_cold(warmth: Warmth) -> None:
     assert warmth.warming(google("cold")) == ENGAGED
     assert warmth.warming(LaneId(source="cold", receiver="~example.org")) == Warming(
-        account="cold/other", choice=Choice.ENGAGED, engagement_min=40
+        account="cold/other", choice=Choice.ENGAGED, engagement_min=50
     )
 
 
 def test_warm_lanes_beside_cold_ones_take_the_rest(warmth: Warmth) -> None:
-    assert warmth.warming(google("warm")) == Warming(choice=Choice.REST, engagement_min=60)
-    assert warmth.warming(LaneId(source="colder", receiver="sfr")) == Warming(choice=Choice.REST, engagement_min=40)
+    assert warmth.warming(google("warm")) == Warming(choice=Choice.REST, engagement_min=75)
+    assert warmth.warming(LaneId(source="colder", receiver="sfr")) == Warming(choice=Choice.REST, engagement_min=50)
     assert warmth.warming(google("elsewhere")) == WARM  # nobody warms up in its pool
     assert warmth.warming(LaneId(source="cold", receiver="orange")) == WARM
 
@@ -110,7 +110,7 @@ async def test_a_lane_that_has_passed_its_plan_is_warm_and_its_cap_still_holds_i
 ) -> None:
     await write(queue, assignments, "cold", warm=True, stage=2)
     await warmth.look()
-    assert warmth.warming(google("cold")) == Warming(capped=True, choice=Choice.REST, engagement_min=60)
+    assert warmth.warming(google("cold")) == Warming(capped=True, choice=Choice.REST, engagement_min=75)
     await write(queue, assignments, "colder", warm=True, stage=2)
     await warmth.look()
     assert warmth.warming(google("cold")) == Warming(capped=True)
@@ -125,6 +125,15 @@ async def test_a_lane_that_is_stopped_is_waited_for_by_nobody(
     await warmth.look()
     assert warmth.warming(google("warm")) == WARM
     assert warmth.warming(google("cold")) == ENGAGED
+
+
+async def test_nor_is_one_that_an_operator_holds(queue: Away, assignments: Assignments, settings: Settings) -> None:
+    held = {google("cold")}
+    warmth = Warmth(queue, assignments, settings.sources, clock, held=held.__contains__)
+    assert warmth.warming(google("warm")).choice is Choice.REST, "there is another one"
+    held.add(google("colder"))
+    warmth = Warmth(queue, assignments, settings.sources, clock, held=held.__contains__)
+    assert warmth.warming(google("warm")) == WARM
 
 
 async def test_what_a_stopped_lane_holds_goes_back_at_the_next_look(
