@@ -33,7 +33,6 @@ from sender.record import Recorder
 from sender.settling import Settler
 from sender.withdrawal import Withdrawn, Withdraws
 
-_LOOK_S = 1.0  # how often an idle session looks whether somebody waits for its place in the process
 _PATIENCE_S = 30.0  # for a session to open while others have no place to open theirs; as long as a connect may take
 _GAVE_WAY = f"no session after {_PATIENCE_S:.0f} s or more, and all places of the process are wanted"
 _NOT_NOW = Withdrawn(state=None, why="the journal can't be written, or the lease may have passed on")
@@ -66,6 +65,7 @@ class CrewServices:
     journal: Journaling = NO_JOURNAL
     on_actions: Callable[[Outcome, LaneId, str, str], None] = lambda outcome, lane, domain, reason: None  # beyond the lane
     waits_scale: float = 1.0  # multiplies every pause
+    look_s: float = 1.0  # how often an idle session looks whether somebody waits for its place in the process
     on_trouble: Callable[[str], None] = lambda text: None
 
     def may_send(self) -> bool:
@@ -216,7 +216,7 @@ class Berth:
                 continue
             if not backlog.waiting and deck.services.places.waiting:
                 return False  # the process has no place left for a session that has work
-            with trio.move_on_at(min(deadline, now + _LOOK_S)):
+            with trio.move_on_at(min(deadline, now + deck.services.look_s)):
                 await backlog.wait_changed()
         return False
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from sender.model import LaneId
 from sender.queue.warmups import Wait, Window
 
-_ASK_AGAIN_S = 10.0
+ASK_AGAIN_S = 10.0
 _SOON_S = 2.0  # where units are likely to come back: others hold some of a shared account, or the day is being planned
 _BEHIND_S = 0.05  # so long after a window has opened: whoever comes a moment early waits for nothing twice
 _KEPT = 20_000
@@ -38,9 +38,9 @@ class Closing:
 class Closings:
     """The caps that are used up."""
 
-    def __init__(self, clock: Callable[[], float], now: Callable[[], float]) -> None:
-        """`clock` is Unix time, `now` the lanes' own."""
-        self._clock, self._now = clock, now
+    def __init__(self, clock: Callable[[], float], now: Callable[[], float], ask_again_s: float = ASK_AGAIN_S) -> None:
+        """`clock` is Unix time, `now` the lanes' own; nothing is believed for longer than `ask_again_s`."""
+        self._clock, self._now, self._ask_again_s = clock, now, ask_again_s
         self._closed: dict[str, Closing] = {}
 
     def note(self, waits: Iterable[Wait]) -> None:
@@ -50,7 +50,7 @@ class Closings:
             if len(self._closed) >= _KEPT:
                 self._closed = {name: closing for name, closing in self._closed.items() if closing.until > now}
             opens = now + wait.opens - self._clock() if wait.opens else 0.0
-            most = now + (_SOON_S if _is_likely_to_change(wait) else _ASK_AGAIN_S)
+            most = now + (_SOON_S if _is_likely_to_change(wait) else self._ask_again_s)
             until = max(now, min(most, opens)) + _BEHIND_S if opens else most
             self._closed[wait.account] = Closing(wait=wait, until=until, opens=opens)
 

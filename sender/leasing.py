@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import trio
 
-from sender.closings import Closings
+from sender.closings import ASK_AGAIN_S, Closings
 from sender.errors import BackendError
 from sender.model import Choice
 from sender.queue.base import Granted, LeaseRequest, Queue
@@ -46,13 +46,17 @@ class Leaser:
         clock: Callable[[], float],
         *,
         gather_s: float = 0.002,
+        ask_again_s: float = ASK_AGAIN_S,
         may: Callable[[], bool] = lambda: True,
         on_trouble: Callable[[BackendError], None] = lambda error: None,
     ) -> None:
-        """While `may` says no, nothing is leased: results that can't be settled must not pile up without bound."""
+        """While `may` says no, nothing is leased: results that can't be settled must not pile up without bound.
+
+        That a cap is used up is believed for `ask_again_s` at most.
+        """
         self._queue, self._clock, self._gather_s, self._on_trouble = queue, clock, gather_s, on_trouble
         self._may = may
-        self.closings = Closings(clock, trio.current_time)
+        self.closings = Closings(clock, trio.current_time, ask_again_s)
         self._wishes: list[_Wish] = []
         self._wake = trio.Event()
 
@@ -91,10 +95,8 @@ class Leaser:
         if not self._may():
             return
         by_lane = {wish.request.lane: wish for wish in wishes}
-        # Those that warm up first: of little work there may be nothing left for them otherwise.
-        requests = sorted((wish.request for wish in wishes), key=lambda request: request.choice is not Choice.ENGAGED)
         try:
-            granted = await self._queue.lease(requests, self._clock())
+            granted = await self._queue.lease([wish.request for wish in wishes], self._clock())
         except BackendError as error:
             self._on_trouble(error)
             return
