@@ -31,6 +31,7 @@ COMMANDS = {
     "warmup": "workers.commands.warmup:command",
     "rules": "workers.commands.rules:command",
     "doubts": "workers.commands.doubts:command",
+    "simulate": "workers.commands.simulate:command",
 }
 
 

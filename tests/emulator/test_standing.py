@@ -169,4 +169,4 @@ def test_some_complaints_keep_volume_from_growing() -> None:
         uneasy.accepted(complains=True, now=START + 8 * HOUR_S)
     later = START + DAY_S
     assert send(calm, 2_400, later).count(Mood.WELCOME) == 1_600  # a third of twice as much
-    assert send(uneasy, 2_400, later).count(Mood.WELCOME) == 802  # a third of what it is used to
+    assert send(uneasy, 2_400, later).count(Mood.WELCOME) == 882  # a third of little more than it is used to

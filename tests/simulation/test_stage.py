@@ -3,11 +3,12 @@
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 import trio
 
-from sender.model import Category, Source, State
+from sender.model import Category, LaneId, Source, State
 from sender.queue.base import CampaignStatus
 from sender.record import Attempt
 from sender.settings import load
@@ -25,7 +26,7 @@ async def send(stage: Stage) -> tuple[CampaignStatus, float]:
 
 
 def setup(**changes: object) -> Setup:
-    return Setup(settings=load(), sources=[SOURCE], **changes)  # type: ignore[arg-type]
+    return Setup(settings=replace(load(), sources=(SOURCE,), warmup={}), **changes)  # type: ignore[arg-type]
 
 
 def test_every_recipient_gets_through_and_the_receivers_count_the_same() -> None:
@@ -84,13 +85,29 @@ def test_a_domain_of_nobody_and_an_unknown_user_end_as_they_should() -> None:
 def test_what_is_left_can_be_given_to_others() -> None:
     async def story(stage: Stage) -> tuple[int, CampaignStatus]:
         await stage.submit("spring", [Recipients(receiver="google", count=3_000)])
-        await trio.sleep(3_600)
+        await trio.sleep(5)
         dropped = await stage.drop("spring")
         (status,) = await stage.queue.status(["spring"])
         return dropped, status
 
     dropped, status = play(setup(), story)
     assert dropped == status.final["google", State.EXPIRED] > 1_000
+
+
+def test_lanes_begin_where_they_are_said_to_be_and_receivers_know_them() -> None:
+    lane = LaneId(source="s1", receiver="google")
+    settings = replace(load(), sources=(SOURCE,), warmup={"s1": {"default": "steady"}})
+
+    async def story(stage: Stage) -> tuple[int, float, int]:
+        await stage.submit("spring", [Recipients(receiver="google", count=3_000)])
+        await trio.sleep(DAY_S / 2)
+        counts = stage.internet.counts()["google"]
+        return counts.accepted, stage.internet.office("google").standing(SOURCE.address).usual(stage.clock()), counts.deferred
+
+    accepted, usual, deferred = play(Setup(settings=settings, stages={lane: 6}), story)
+    assert (accepted, usual, deferred) == (1_510, 1_510, 0)
+    accepted, usual, _ = play(Setup(settings=settings), story)
+    assert (accepted, usual) == (200, 0)
 
 
 _TRACE = """

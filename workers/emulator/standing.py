@@ -120,6 +120,10 @@ class Standing:
                 self._complaints.value = 0.0
                 self._offend(now)
 
+    def acquaint(self, volume: int, now: float) -> None:
+        """The receiver has been used to so many messages a day, from before anybody looked."""
+        self._volume.acquaint(volume, now)
+
     def bar(self, until: float) -> None:
         """Take nothing until then, for reasons of the receiver's own: a list it reads names the address."""
         self._blocked, self._held_until = True, max(self._held_until, until)

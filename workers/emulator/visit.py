@@ -68,6 +68,10 @@ class Office:
     def mailbox(self, address: str) -> Mailbox:
         return mailbox(self.behaviour, self.seed, address)
 
+    def complains(self, address: str) -> bool:
+        """Whether this reader presses the spam button."""
+        return self.mailbox(address).complains
+
     def forget(self) -> None:
         """Start over with every source that has no connection open."""
         for source in [name for name, standing in self._standings.items() if not standing.open]:

@@ -25,6 +25,7 @@ class Volume:
         self._this_hour = 0
         self._beyond, self._slowed = 0, False  # of today: asked for over the measure; whether anything was
         self._measure = 0.0
+        self._least = min(factor for _, factor in trust.growth)
         self._days: deque[float] = deque(maxlen=trust.used_days)  # sending days that are over
 
     def __repr__(self) -> str:
@@ -41,9 +42,9 @@ class Volume:
         return self._mean()
 
     def over(self, now: float, *, grows: bool) -> bool:
-        """Whether one more message is too many now; `grows` is whether more may come than the receiver is used to."""
+        """Whether one more message is too many now; where nothing `grows`, little more comes than it is used to."""
         usual = self.usual(now)
-        self._measure = max(float(self._trust.first_day), usual * self._factor(usual) if grows else usual)
+        self._measure = max(float(self._trust.first_day), usual * (self._factor(usual) if grows else self._least))
         slow = self.today >= self._measure
         most = self._measure / _HOURS if slow else max(1.0, self._measure * self._trust.hour_share)
         if self._this_hour < most:
@@ -51,6 +52,11 @@ class Volume:
         self._beyond += 1
         self._slowed = True
         return True
+
+    def acquaint(self, volume: int, now: float) -> None:
+        """So many came on each of the days before."""
+        self._turn(now)
+        self._days.extend([float(volume)] * self._trust.used_days)
 
     def count(self, now: float) -> None:
         """A message was taken."""

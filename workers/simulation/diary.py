@@ -7,9 +7,9 @@ from sender.model import LaneId, Source
 from workers.simulation.mailing import Mailing
 from workers.simulation.record import Book, LaneDay
 from workers.simulation.stage import DAY_S, Recipients, Setup, Stage, play
+from workers.simulation.wire import seen_from
 
 _HOUR_S = 3_600.0
-_BEFORE_MIDNIGHT_S = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +23,7 @@ class Diary:
 def keep_diary(setup: Setup, mailing: Mailing, days: int, progress: Callable[[int], None] = lambda day: None) -> Diary:
     """Play so many days; `progress` is told of each that is over."""
     book = Book()
-    setup = replace(setup, start=mailing.starts, on_attempt=book.note)
+    setup = replace(setup, start=mailing.starts, on_attempt=book.note, on_change=book.change)
     troubles = play(setup, lambda stage: _Days(stage, mailing, book, progress).run(days))
     return Diary(days=tuple(book), troubles=troubles)
 
@@ -32,7 +32,7 @@ class _Days:
     def __init__(self, stage: Stage, mailing: Mailing, book: Book, progress: Callable[[int], None]) -> None:
         self._stage, self._mailing, self._book, self._progress = stage, mailing, book, progress
         self._pools: dict[str, list[Source]] = {}
-        for source in stage.setup.sources:
+        for source in stage.setup.settings.sources:
             self._pools.setdefault(source.pool, []).append(source)
 
     async def run(self, days: int) -> Sequence[str]:
@@ -44,16 +44,16 @@ class _Days:
     async def _live(self, day: int) -> None:
         stage, starts = self._stage, self._mailing.starts + day * DAY_S
         await stage.sleep_until(starts)
-        self._book.begin(day)
+        self._book.begin(day, stage.process.standings)
         self._bar(day, starts)
-        sent = list[str]()
         if volume := self._mailing.volume(day):
             await stage.sleep_until(starts + self._mailing.hour * _HOUR_S)
-            for pool in self._pools:
-                sent.append(await self._send(pool, day, volume))
-        await stage.sleep_until(starts + DAY_S - _BEFORE_MIDNIGHT_S)
-        for campaign in sent:
-            await stage.drop(campaign)
+            sent = [await self._send(pool, day, volume) for pool in self._pools]
+            await stage.sleep_until(starts + (self._mailing.hour + self._mailing.hours) * _HOUR_S)
+            for campaign in sent:
+                await stage.drop(campaign)
+        await stage.sleep_until(starts + DAY_S)
+        await stage.process.warm(stage.clock())
 
     def _bar(self, day: int, now: float) -> None:
         """What receivers hold against the sources from today on, whatever these have done."""
@@ -61,8 +61,8 @@ class _Days:
             if event.blocked and event.day == day:
                 for name in filter(event.concerns, self._mailing.receivers):
                     office = self._stage.internet.office(name)
-                    for source in self._stage.setup.sources:
-                        office.standing(source.address).bar(now + event.days * DAY_S)
+                    for source in self._stage.setup.settings.sources:
+                        office.standing(seen_from(source)).bar(now + event.days * DAY_S)
 
     async def _send(self, pool: str, day: int, volume: int) -> str:
         """The day's campaign of a pool; its name."""

@@ -53,7 +53,8 @@ class Mailing(Struct, frozen=True, kw_only=True):
     """The whole calendar."""
 
     start: date = date(2027, 1, 11)
-    hour: Annotated[int, Meta(ge=0, le=23)] = 8  # UTC, at which a day's campaign is there
+    hour: Annotated[int, Meta(ge=0, le=22)] = 8  # UTC, at which a day's campaign is there
+    hours: Annotated[int, Meta(ge=1, le=23)] = 12  # then what is left of it is sent by others
     week: Annotated[tuple[Count, ...], Meta(min_length=_WEEK, max_length=_WEEK)]  # messages a source, from Monday on
     receivers: dict[str, Share]
     segment: tuple[Segment, ...] = (Segment(name="all", share=1.0),)

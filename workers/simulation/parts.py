@@ -9,6 +9,7 @@ from random import Random
 
 import trio
 
+from sender.assignments import Assignments
 from sender.berth import CrewServices
 from sender.campaigns import Campaigns, SigningIdentity
 from sender.content.compose import Composer
@@ -27,18 +28,24 @@ from sender.places import Places
 from sender.policy.receivers import Profile, Profiles
 from sender.policy.retry import RetryCurve
 from sender.policy.stops import Stops
+from sender.policy.warmup import Decision
 from sender.preparation import Preparer
+from sender.promotions import Promotions
 from sender.queue.memory import MemoryQueue
 from sender.queue.suppressions import Suppression
 from sender.record import Attempt, Recorder
 from sender.settings import Settings
 from sender.settling import Settler
+from sender.wards import wards
+from sender.warming import Standing, Warmer
+from sender.warmth import Warmth
 from workers.emulator.internet import Internet
 from workers.simulation.wire import Directory, Wires
 
 IDENTITY = "shop.example"  # whom all simulated mail is from
-_POLL_S = 30.0  # looks for routes with work: a night of them costs as much as a hundred messages
-_SESSIONS = 10_000
+_POLL_S = 60.0  # looks for routes with work: a night of them costs as much as a hundred messages
+_SESSIONS = 10_000  # places in the process: nobody waits for one
+_NEVER_S = 3_600.0  # for what is looked at again only because others may have changed it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,14 +53,15 @@ class Parts:
     """What the process is built of."""
 
     settings: Settings
-    sources: Sequence[Source]
     profiles: Profiles
+    assignments: Assignments
     queue: MemoryQueue
     internet: Internet
     clock: Callable[[], float]  # Unix seconds, virtual ones
     rng: Random
     rtt_s: float
     on_attempt: Callable[[Attempt], None]
+    on_change: Callable[[str, Decision], None]  # of a lane's progress
     troubles: list[str] = field(default_factory=list)
 
 
@@ -62,12 +70,31 @@ def in_clear(settings: Settings) -> Profiles:
     return Profiles.parse({name: (file, {**table, "tls": "off"}) for name, (file, table) in settings.receivers.items()})
 
 
-def engine(parts: Parts) -> Engine:
-    """An engine that has all lanes of these sources."""
+class Process:
+    """The engine, which has all lanes of all sources, and the scheduler's part in warming them up."""
+
+    def __init__(self, parts: Parts) -> None:
+        every = wards(parts.assignments, parts.settings.sources, parts.profiles)
+        trouble = parts.troubles.append
+        self.warmer = Warmer(parts.queue, every, on_change=parts.on_change, on_trouble=trouble)
+        self.warmth = Warmth(parts.queue, parts.assignments, parts.settings.sources, parts.clock, on_trouble=trouble)
+        self.promotions = Promotions(parts.queue, parts.assignments, every, parts.clock, on_trouble=trouble)
+        self.engine = _engine(parts, self.warmth, self.promotions)
+        self.standings: dict[str, Standing] = {}  # as of the last round
+        self._turn = trio.Lock()
+
+    async def warm(self, now: float) -> None:
+        """One round of the warmup: what came of the day, and the caps that follow from it."""
+        async with self._turn:
+            self.standings.update((standing.ward.name, standing) for standing in await self.warmer.run_once(now))
+            await self.warmth.look()
+
+
+def _engine(parts: Parts, warmth: Warmth, promotions: Promotions) -> Engine:
     membership = _Alone(parts.queue, "simulation/1")
     tell = parts.troubles.append
     settler = Settler(parts.queue, parts.clock, on_trouble=lambda error: tell(str(error)))
-    leaser = Leaser(parts.queue, parts.clock, on_trouble=lambda error: tell(str(error)))
+    leaser = Leaser(parts.queue, parts.clock, ask_again_s=_NEVER_S, on_trouble=lambda error: tell(str(error)))
     directory = Directory(parts.internet.world)
     counts = _NoCounts()
     crew = CrewServices(
@@ -80,6 +107,8 @@ def engine(parts: Parts) -> Engine:
         rng=parts.rng,
         places=Places(_SESSIONS),
         stops=Stops(),
+        on_actions=promotions.after,
+        look_s=_NEVER_S,
         on_trouble=tell,
     )
     lanes = LaneServices(
@@ -91,14 +120,21 @@ def engine(parts: Parts) -> Engine:
         profiles=parts.profiles,
         crew=crew,
         clock=parts.clock,
+        warming=warmth.warming,
         lookahead=parts.settings.delivery.lookahead,
         lease_size=parts.settings.delivery.pack_size,
         on_trouble=tell,
     )
     services = EngineServices(
-        queue=parts.queue, membership=membership, leaser=leaser, settler=settler, lanes=lanes, on_trouble=tell
+        queue=parts.queue,
+        membership=membership,
+        leaser=leaser,
+        settler=settler,
+        lanes=lanes,
+        beside=(promotions.run,),
+        on_trouble=tell,
     )
-    return Engine(parts.sources, services, poll_s=_POLL_S)
+    return Engine(parts.settings.sources, services, poll_s=_POLL_S)
 
 
 def _campaigns(parts: Parts) -> Campaigns:
@@ -107,7 +143,7 @@ def _campaigns(parts: Parts) -> Campaigns:
         steps_s=tuple(retry.curve), jitter=retry.jitter, give_up_s=retry.give_up, in_doubt_tries=retry.in_doubt_tries
     )
     identity = SigningIdentity(domain=IDENTITY, message_id_domain=IDENTITY, keys=())
-    return Campaigns(parts.queue, [identity], curve, [source.pool for source in parts.sources])
+    return Campaigns(parts.queue, [identity], curve, [source.pool for source in parts.settings.sources])
 
 
 class _Alone(Membership):

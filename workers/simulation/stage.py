@@ -5,9 +5,11 @@
 runs `story` on a virtual clock that jumps to whatever happens next; the same setup and story always come to the same end.
 """
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from random import Random
 from typing import TypeVar
 
@@ -15,22 +17,32 @@ import trio
 import trio._core._run as trio_run
 from trio.testing import MockClock
 
+from sender.assignments import Assignments
 from sender.content.spec import dump, parse
-from sender.model import Destination, Envelope, MxHost, Route, Source, State
+from sender.model import Destination, Envelope, LaneId, MxHost, Route, Source, State
+from sender.policy.warmup import Decision, begin
 from sender.queue.base import Chunk, RoutedPack, RowBatch
 from sender.queue.memory import MemoryQueue
 from sender.queue.pack import encode_all, size
+from sender.queue.warmups import Account, Change
 from sender.record import Attempt
 from sender.settings import Settings
+from sender.warming import change
 from workers.emulator.internet import Internet
+from workers.emulator.ledger import Judged, Taken
 from workers.emulator.world import WorldOptions, build
-from workers.simulation.parts import IDENTITY, Parts, engine, in_clear
+from workers.simulation.parts import IDENTITY, Parts, Process, in_clear
+from workers.simulation.wire import seen_from
 
 T = TypeVar("T")
 
 START = 1_799_625_600.0  # a Monday, 00:00 UTC: 2027-01-11
 DAY_S = 86_400.0
-_PROMOTE_S = 30.0
+_TURN_S = 60.0  # the scheduler's
+_WARM_EVERY = 1  # turns, while something is sent
+_LOOK_EVERY = 15
+_FEEDBACK_S = 3_600.0
+_WARM = 10_000_000  # messages a day that receivers are used to from a source without a plan: more than any sends
 _AT_ONCE = 100_000
 _SPEC = {"from": f"Shop <news@{IDENTITY}>", "subject": "Spring", "text": "Spring is here."}
 
@@ -53,13 +65,14 @@ def world_options(*, seed: int = 1, troubles: float = 0.0) -> WorldOptions:
 class Setup:
     """What a simulation begins with."""
 
-    settings: Settings  # receivers, retry curve, delivery; its sources and their plans are those of the fleet
-    sources: Sequence[Source]
+    settings: Settings  # sources, their plans, receivers, retry curve
     world: WorldOptions = field(default_factory=world_options)
     seed: int = 1
     start: float = START  # Unix seconds
     rtt_s: float = 0.05
+    stages: Mapping[LaneId, int] = field(default_factory=dict)  # where lanes have got to, from 0; others are at the first
     on_attempt: Callable[[Attempt], None] = lambda attempt: None
+    on_change: Callable[[str, Decision], None] = lambda lane, decision: None  # what became of a lane's progress
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,21 +92,27 @@ class Stage:
         self.setup = setup
         self.rng = Random(setup.seed)
         world = build(setup.world)
-        self.internet = Internet(world, world.zone(), keep=False)
+        self.internet = Internet(world, world.zone(), keep=False, record=self._heard)
         self.queue = MemoryQueue()
+        self._sources = {seen_from(source): source.name for source in setup.settings.sources}
+        self._pools = {source.name: source.pool for source in setup.settings.sources}
         self.profiles = in_clear(setup.settings)
+        self.assignments = Assignments.of(setup.settings, self.profiles)
         self.parts = Parts(
             settings=setup.settings,
-            sources=setup.sources,
             profiles=self.profiles,
+            assignments=self.assignments,
             queue=self.queue,
             internet=self.internet,
             clock=self.clock,
             rng=Random(self.rng.random()),
             rtt_s=setup.rtt_s,
-            on_attempt=setup.on_attempt,
+            on_attempt=self._attempted,
+            on_change=setup.on_change,
         )
-        self.engine = engine(self.parts)
+        self.process = Process(self.parts)
+        self._complaints = Counter[LaneId]()  # that readers have made and nobody has told us of
+        self._news = True  # something was sent since the last round of the warmup
 
     def clock(self) -> float:
         """Unix seconds."""
@@ -163,11 +182,58 @@ class Stage:
                 return
             await trio.sleep(look_s)
 
-    async def promote(self) -> None:
-        """Make what is due ready, for ever."""
-        while True:
+    async def keep_time(self) -> None:
+        """What a scheduler does, for ever: what is due becomes ready, and the warmup goes on.
+
+        A round of the warmup in which nothing was sent would find nothing new, but for a new day.
+        """
+        for turn in count():
             await self.queue.promote(self.clock(), _AT_ONCE)
-            await trio.sleep(_PROMOTE_S)
+            if (self._news and turn % _WARM_EVERY == 0) or turn % _LOOK_EVERY == 0:
+                self._news = False
+                await self.process.warm(self.clock())
+            await trio.sleep(_TURN_S)
+
+    async def feed_back(self) -> None:
+        """What readers complain of reaches the sender by the hour, as feedback loops have it."""
+        while True:
+            await trio.sleep(_FEEDBACK_S)
+            told, self._complaints = self._complaints, Counter()
+            for lane, complaints in told.items():
+                plan = self.assignments.plan(lane.source, lane.receiver)
+                if plan is not None:
+                    account = Account.of(lane, Route(pool=self._pools[lane.source], receiver=lane.receiver))
+                    await self.queue.complain(account, plan.day(self.clock()).number, complaints)
+
+    async def begin(self) -> None:
+        """What was before: lanes that have got somewhere, and receivers that know them."""
+        changes = list[Change]()
+        for source in self.setup.settings.sources:
+            for receiver in self.internet.world.receivers:
+                lane = LaneId(source=source.name, receiver=self.receiver(receiver.name))
+                plan = self.assignments.plan(lane.source, lane.receiver)
+                stage = self.setup.stages.get(lane)
+                if plan is None:
+                    self._acquaint(source, receiver.name, _WARM)
+                elif stage is not None:
+                    self._acquaint(source, receiver.name, plan.volume(stage))
+                    changes.append(change(str(lane), 0, begin(plan, self.clock(), stage), self.clock()))
+        await self.queue.change_progress(changes)
+        await self.process.warm(self.clock())
+
+    def _acquaint(self, source: Source, receiver: str, volume: int) -> None:
+        standing = self.internet.office(receiver).standing(seen_from(source))
+        standing.acquaint(volume, self.clock())
+
+    def _attempted(self, attempt: Attempt) -> None:
+        self._news = True
+        self.setup.on_attempt(attempt)
+
+    def _heard(self, entry: Taken | Judged) -> None:
+        """A receiver has taken a message; some readers complain."""
+        if isinstance(entry, Taken) and any(map(self.internet.office(entry.receiver).complains, entry.recipients)):
+            source = self._sources[entry.source]
+            self._complaints[LaneId(source=source, receiver=self.receiver(entry.receiver))] += 1
 
 
 def play(setup: Setup, story: Callable[[Stage], Awaitable[T]]) -> T:
@@ -184,8 +250,10 @@ async def _play(setup: Setup, story: Callable[[Stage], Awaitable[T]]) -> T:
 @asynccontextmanager
 async def _running(stage: Stage) -> AsyncGenerator[Stage]:
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(stage.engine.run)
-        nursery.start_soon(stage.promote)
+        await stage.begin()
+        nursery.start_soon(stage.process.engine.run)
+        nursery.start_soon(stage.keep_time)
+        nursery.start_soon(stage.feed_back)
         yield stage
         nursery.cancel_scope.cancel()
 

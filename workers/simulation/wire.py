@@ -85,6 +85,11 @@ class Wire(Stream):
             self._visit.leave()
 
 
+def seen_from(source: Source) -> str:
+    """What the receivers see of a source: its address, or its name where the system chooses one."""
+    return source.address or source.name
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wires:
     """The dialer of a simulation: every address is an emulated host's."""
@@ -97,7 +102,7 @@ class Wires:
     async def connect(self, source: Source, address: str, within_s: float) -> Stream:
         """A connection, one round trip later."""
         await trio.sleep(self.rtt_s)
-        visit = self.internet.visit(self.hosts[address], source.address)
+        visit = self.internet.visit(self.hosts[address], seen_from(source))
         return Wire(visit, self.clock, self.rtt_s, peer=address)
 
 
