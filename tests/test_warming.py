@@ -156,6 +156,22 @@ async def test_of_many_schedulers_one_decides_and_tells() -> None:
     assert (await standing(queue, START + DAY_S + 2)).use.cap == PLAN.day(START + DAY_S).cap(PLAN.stages[1])
 
 
+async def test_who_was_too_late_says_no_cap() -> None:
+    class Late(MemoryQueue):
+        late = False
+
+        async def change_progress(self, changes: Sequence[Change]) -> Sequence[str]:
+            return () if self.late else await super().change_progress(changes)
+
+    queue = Late()
+    await standing(queue, START)
+    await sent(queue, START)
+    await standing(queue, START + 1)
+    queue.late = True
+    assert list(await warmer(queue).run_once(START + DAY_S)) == []
+    assert (await queue.use([WARD.account], START + DAY_S))[WARD.account].cap == PLAN.day(START).cap(PLAN.stages[0])
+
+
 async def test_an_operator_is_heard_at_once_whoever_writes_meanwhile() -> None:
     class Busy(MemoryQueue):
         """Somebody else writes first, twice."""

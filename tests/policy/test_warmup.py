@@ -59,6 +59,11 @@ def test_during_the_day_nothing_promotes() -> None:
     [
         (Tally(), What.IDLE, "nothing was sent on 2026-03-02"),
         (Tally(delivered=89, used=95), What.REPEAT, "stage 2 of 4 (200 a day) again: 89 of 200 were delivered, less than 90%"),
+        (
+            Tally(delivered=179, used=200),
+            What.REPEAT,
+            "stage 2 of 4 (200 a day) again: 179 of 200 were delivered, less than 90%",
+        ),
         (Tally(delivered=182, deferred=2, used=190), What.PROMOTE, "on to stage 3 of 4 (400 a day): 182 of 200 were delivered"),
         (Tally(delivered=182, deferred=8, used=190), What.HOLD, "stage 2 of 4 (200 a day) is held: deferral 4.21% (8 of 190)"),
         (Tally(delivered=190, bounced=4, used=194), What.HOLD, "stage 2 of 4 (200 a day) is held: bounce 2.06% (4 of 194)"),
@@ -223,6 +228,11 @@ def test_a_warm_lane_stays_warm_where_the_new_plan_asks_for_no_more() -> None:
     )
     assert decide(shorter, warm, Tally(), on(1.5)).progress.warm
     assert decide(longer, warm, Tally(), on(1.5)).progress.stage == 3
+
+
+def test_a_lane_at_the_last_stage_is_not_warm_by_another_plan() -> None:
+    other = Plan(name="q", stages=PLAN.stages[1:])
+    assert decide(other, at_stage(3), Tally(), on(0.5)).progress.stage == 2
 
 
 def test_time_that_goes_back_changes_nothing() -> None:
