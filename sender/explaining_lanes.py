@@ -133,6 +133,8 @@ def _unknown_receiver(fleet: FleetFacts, receiver: str) -> str:
     known = {*fleet.files, *(lane.receiver for lane in fleet.lanes)} - {DEFAULT}
     if receiver in known or receiver.startswith("~"):
         return ""
+    if receiver == OTHER:
+        return "each receiver without a profile has a lane of its own, like s1/~example.org; penstock warmup shows their cap"
     near = difflib.get_close_matches(receiver, sorted(known), 3)
     which = f"did you mean {' or '.join(near)}?" if near else f"there are: {joined(sorted(known))}"
     return f"no receiver is called {receiver!r}: no profile has that name, and nothing is sent there; {which}"

@@ -131,6 +131,8 @@ async def test_a_lane_to_nobody_we_know_says_who_is_nearest(settings: Settings) 
     assert (found.state, found.known) == ("unknown", False)
     assert "no receiver is called 'gogle'" in found.reasons[0].text
     assert "did you mean google" in found.reasons[0].text
+    found = await lane(await store(report()), settings, replace(LANE, receiver="other"))
+    assert "each receiver without a profile has a lane of its own" in found.reasons[0].text
     queue = await store(route=Route(pool="main", receiver="gogle"))
     assert (await lane(queue, settings, replace(LANE, receiver="gogle"))).state == "not running"
     assert (await lane(queue, settings, replace(LANE, receiver="~shop.example"))).state == "not running"
