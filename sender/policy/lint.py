@@ -9,6 +9,7 @@
 Ordinary replies are the examples of the default rules that we ship: some three hundred, of every category.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +23,9 @@ from sender.schema import salvage
 
 _UNREAD = frozenset({Step.CONNECT, Step.STARTTLS, Step.TLS, Step.RSET, Step.QUIT})  # no rule is asked at these
 _WRONG_MOST = 3  # ordinary replies of other categories that a rule may take: words do mean two things now and then
+_WRONG_ALONE = 1  # where it takes none of its own category
 _SHOWN = 3
+_CODES = re.compile(r"\^?[(\[]?(?:[45]\d\d\b|[45]\\?\.\d)")  # a pattern that begins with a code
 
 # Words that stand in replies of every kind and decide nothing: a pattern that is found in them reads what it was not meant for.
 BOILERPLATE = (
@@ -45,6 +48,7 @@ BOILERPLATE = (
     "host mx2.example.org[203.0.113.9] said:",
     "sent by user agent mailer 5.5, content-type text/plain, message-id #, accessibility statement",
     "unlimited mailboxes, unblocked senders, domains and users",
+    "4512 bytes in 554 lines after 421 seconds on port 25",
 )
 
 
@@ -135,15 +139,15 @@ def _ordinary(draft: _Draft) -> list[Ordinary]:
 
 
 def _taken(own: Sequence[Rule], ordinary: Sequence[Ordinary]) -> dict[str, list[Ordinary]]:
-    """By rule: the ordinary replies of another category that it would decide, since a profile's own rules go first."""
+    """By rule: the ordinary replies that its pattern would decide, since a profile's own rules go first."""
     taken: dict[str, list[Ordinary]] = {}
     for one in ordinary:
         for rule in own:
             if not rule.covers(one.step, one.reply.code, one.reply.enhanced):
                 continue
-            if rule.pattern is not None and not rule.pattern.search(one.text):
-                continue
-            if rule.pattern is not None and rule.temporary.category is not one.category:
+            if rule.pattern is not None:
+                if not rule.pattern.search(one.text):
+                    continue
                 taken.setdefault(rule.name, []).append(one)
             if not rule.shadow:
                 break
@@ -183,8 +187,11 @@ def _blame(rule: Rule) -> str:
     if not any(rule.covers(step, reply.code, reply.enhanced) for step in rule.steps or (Step.RCPT,)):
         return f"codes or enhanced codes are not those of {text!r}"
     assert rule.pattern is not None
-    doubled = "; a backslash is written once in single quotes" if "\\\\" in rule.pattern.pattern else ""
-    return f"its pattern {rule.pattern.pattern!r} is not found in {printed(reply)!r}{doubled}"
+    written = rule.pattern.pattern
+    hint = "; a backslash is written once in single quotes" if "\\\\" in written else ""
+    if _CODES.match(written):
+        hint = "; the codes are no part of the text: give them as `codes` and `enhanced`"
+    return f"its pattern {written!r} is not found in {printed(reply)!r}{hint}"
 
 
 def _example_faults(file: str, key: str, rule: Rule, book: RuleBook) -> Iterator[Fault]:
@@ -211,11 +218,11 @@ def _too_wide(rule: Rule, taken: Sequence[Ordinary]) -> str:
         return f"has a pattern that is found in every text: {rule.pattern.pattern!r}"
     if found := next((text for text in BOILERPLATE if rule.pattern.search(text)), ""):
         return f"has a pattern that is found in words that mean nothing, like {found!r}: ask for more of the reply"
-    if len(taken) > _WRONG_MOST:
-        kinds = ", ".join(
-            f"{count} of {category}" for category, count in Counter(one.category for one in taken).most_common(_SHOWN)
-        )
-        shown = ", ".join(repr(str(one.reply)) for one in taken[:_SHOWN])
+    wrong = [one for one in taken if one.category is not rule.temporary.category]
+    if len(wrong) > (_WRONG_MOST if len(wrong) < len(taken) else _WRONG_ALONE):
+        counts = Counter(one.category for one in wrong).most_common(_SHOWN)
+        kinds = ", ".join(f"{count} of {category}" for category, count in counts)
+        shown = ", ".join(repr(str(one.reply)) for one in wrong[:_SHOWN])
         return f"takes ordinary replies of other categories ({kinds}), like {shown}"
     return ""
 
