@@ -102,7 +102,7 @@ def test_a_rule_behind_one_that_is_only_being_tried_is_not_shadowed(tables: Tabl
 )
 def test_a_pattern_that_matches_unrelated_replies(tables: Tables, ours: Shipped, pattern: str, why: str) -> None:
     last = len(tables["comcast"][1]["rule"])
-    plant(tables, "comcast", last, pattern=pattern, examples=["450 rate ts0 user mail is full"])
+    plant(tables, "comcast", last, pattern=pattern, examples=["450 rate ts0 spf user mail is full"])
     (fault,) = linted(tables, ours)
     assert (fault.flaw, fault.error.key) == (Flaw.UNANCHORED, f"rule[{last}].pattern")
     assert why in fault.error.why
