@@ -3,7 +3,7 @@
 Everything a process delivers or expands with is put together here, so that a worker, a notebook and a test use the same.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
 from pathlib import Path
@@ -25,7 +25,7 @@ from sender.lane import LaneServices
 from sender.leasing import Leaser
 from sender.membership import Membership
 from sender.metrics import Metrics
-from sender.model import Destination, Source
+from sender.model import Destination, LaneId, Source
 from sender.net.addresses import Targets
 from sender.net.dial import Dialer
 from sender.net.hosts import Hosts, HostsOptions
@@ -169,7 +169,7 @@ def engine(
     suppressing = Suppressing(queue, digests, around.clock, on_trouble=around.on_trouble)
     holding = Holding(queue, around.clock, on_trouble=around.on_trouble)
     known = campaigns(settings, queue)
-    warmth, promotions = _warmup(settings, queue, profiles, around)
+    warmth, promotions = _warmup(settings, queue, profiles, lambda lane: holding.of(lane) is not None, around)
     halts = Halts(queue, lambda: known.in_memory, around.clock, on_trouble=around.on_trouble)
     preparer = Preparer(Composer(tokens), signer, around.metrics, around.clock)
     recorder = _recorder(settler, profiles, digests if settings.suppression.automatic else None, around, journal)
@@ -177,7 +177,7 @@ def engine(
         _crew(settings, _connector(settings, names, around), preparer, recorder, settler, profiles.label, around),
         alive=membership.alive,
         journal=journal,
-        withdrawn=first_of([halts.withdrawn, suppressing.withdrawn]),
+        withdrawn=first_of([halts.withdrawn, suppressing.withdrawn, warmth.withdrawn]),
         on_actions=promotions.after,
     )
     lanes = LaneServices(
@@ -201,20 +201,27 @@ def engine(
         settler=settler,
         lanes=lanes,
         holding=holding,
-        beside=(suppressing.run, warmth.run, promotions.run, lambda: halts.run(machine.withdraw), lambda: reporter.run()),
+        beside=(suppressing.run, promotions.run, *_watches(halts, warmth, lambda: machine.withdraw()), lambda: reporter.run()),
         on_trouble=around.on_trouble,
     )
-    machine = Engine(settings.sources, services)
-    reporter = _reporter(queue, around, machine, crew.stops, membership)
+    machine: Engine = Engine(settings.sources, services)
+    reporter: Reporter = _reporter(queue, around, machine, crew.stops, membership)
     return machine
 
 
-def _warmup(settings: Settings, queue: Queue, profiles: Profiles, around: Surroundings) -> tuple[Warmth, Promotions]:
+def _watches(halts: Halts, warmth: Warmth, let_go: Callable[[], None]) -> Sequence[Callable[[], Awaitable[None]]]:
+    """What looks for campaigns and lanes that were stopped, and lets lanes give back what they hold of them."""
+    return (lambda: halts.run(let_go), lambda: warmth.run(let_go))
+
+
+def _warmup(
+    settings: Settings, queue: Queue, profiles: Profiles, held: Callable[[LaneId], bool], around: Surroundings
+) -> tuple[Warmth, Promotions]:
     """What a process of lanes knows of their warmup, and tells about it."""
     assignments = Assignments.of(settings, profiles)
     every = wards(assignments, settings.sources, profiles)
     return (
-        Warmth(queue, assignments, settings.sources, around.clock, on_trouble=around.on_trouble),
+        Warmth(queue, assignments, settings.sources, around.clock, held=held, on_trouble=around.on_trouble),
         Promotions(queue, assignments, every, around.clock, on_trouble=around.on_trouble),
     )
 

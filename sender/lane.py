@@ -24,7 +24,7 @@ from sender.closings import Closing
 from sender.crew import Crew
 from sender.errors import BackendError, ConfigErrors, ResolutionError
 from sender.leasing import WARM, Leaser, Warming
-from sender.model import Destination, Envelope, LaneId, Route, Source, State, Step
+from sender.model import Choice, Destination, Envelope, LaneId, Route, Source, State, Step
 from sender.policy.receivers import Profile, Profiles
 from sender.policy.throttle import Throttle
 from sender.policy.verdict import NULL_MX, judge_resolution
@@ -36,6 +36,7 @@ from sender.withdrawal import Withdrawn
 
 _HORIZON_S = 30.0  # a lane leases no more than it could send in this time: the rest is for the other sources
 _LOOK_S = 1.0  # how often a lane that must not send looks whether it may again
+_PATIENCE_S = 3.0  # a lane for which its route's work was not asks again after this, however often it is told of that work
 _POSTPONED_S = 60.0  # an envelope whose campaign this process can't use comes back after this
 
 
@@ -98,6 +99,7 @@ class Lane:
         self._wake = _Wake()
         self._draining = False
         self._found_nothing = False  # when it asked last, and nobody has told it of work since
+        self._not_before = float("-inf")  # it need not ask, because what waits is for others of its pool
         self._day_ends = FOR_EVER  # of what it holds: Unix seconds
         self._crew = Crew(self.id, source, profile, self._throttle, services.crew, self._wake)
 
@@ -120,9 +122,10 @@ class Lane:
         return self._services.leaser.closings.find(self.id, self._services.warming(self.id).account)
 
     def nudge(self) -> None:
-        """The route has work."""
-        self._found_nothing = False
-        self._wake()
+        """The route has work; it may be for others of the pool, as long as some of them warm up."""
+        if trio.current_time() >= self._not_before:
+            self._found_nothing = False
+            self._wake()
 
     def withdraw(self) -> None:
         """Give back what must not be sent any more, or not now."""
@@ -205,6 +208,8 @@ class Lane:
             self._day_ends = min(self._day_ends, lease.day_ends)
             nursery.start_soon(self._admit, lease)
         self._found_nothing = not leases
+        if not leases and not leases.waits and warming.choice is not Choice.OLDEST:
+            self._not_before = now + _PATIENCE_S
         return bool(leases)
 
     async def _admit(self, lease: Lease) -> None:

@@ -95,8 +95,10 @@ class Leaser:
         if not self._may():
             return
         by_lane = {wish.request.lane: wish for wish in wishes}
+        # Those that warm up first: of little work there may be nothing left for them otherwise.
+        requests = sorted((wish.request for wish in wishes), key=lambda request: request.choice is not Choice.ENGAGED)
         try:
-            granted = await self._queue.lease([wish.request for wish in wishes], self._clock())
+            granted = await self._queue.lease(requests, self._clock())
         except BackendError as error:
             self._on_trouble(error)
             return

@@ -78,11 +78,37 @@ def rate_text(value: float) -> str:
     raise ValueError(f"{value} a second is nothing that `rate` has read")
 
 
+class Spill(float):
+    """For how many seconds sources that are warm leave mail to those that warm up, written as "now", "wait" or a duration."""
+
+
+SPILL_NOW, SPILL_WAIT = Spill(0), Spill("inf")
+
+
+def spill(value: object) -> Spill:
+    """Read a spill; raises ValueError that says what is allowed."""
+    if value == "now":
+        return SPILL_NOW
+    if value == "wait":
+        return SPILL_WAIT
+    try:
+        return Spill(seconds(value))
+    except ValueError:
+        raise ValueError(f'{value!r} is not a spill: write "now", "wait" or a duration like "6h"') from None
+
+
+def spill_text(value: float) -> str | float:
+    """A spill as `spill` reads it."""
+    return "wait" if value == SPILL_WAIT else float(value) or "now"
+
+
 def _decode_hook(wanted: type, value: object) -> object:
     if wanted is Seconds:
         return seconds(value)
     if wanted is Rate:
         return rate(value)
+    if wanted is Spill:
+        return spill(value)
     raise TypeError(f"no conversion to {wanted}")
 
 

@@ -12,7 +12,7 @@ from sender.errors import ContentError
 from sender.events import Event
 from sender.model import Envelope, State
 from sender.policy import engagement
-from sender.queue.base import BATCH_ROWS, Chunk, Inflow, RoutedPack, RowBatch
+from sender.queue.base import AT_ONCE, BATCH_ROWS, Chunk, Inflow, RoutedPack, RowBatch, Spill
 
 _lines = msgspec.json.Decoder()
 
@@ -71,16 +71,18 @@ class Sorting:
 
     def chunk(self, inflow: Inflow, batches: Sequence[RowBatch], packs: Sequence[RoutedPack]) -> Chunk:
         """All that these batches came to."""
+        spec = self.campaign.spec
         return Chunk(
             campaign=self.campaign.id,
             number=inflow.chunk,
-            priority=self.campaign.spec.priority,
+            priority=spec.priority,
             batches=tuple(batches),
             packs=tuple(packs),
             states=dict(self.states),
             ended=tuple(self.ended),
             drop=inflow.repeats,
             events=tuple(self.events),
+            spill=Spill(after_s=float(spec.spill), start=self.campaign.schedule.start) if spec.spill else AT_ONCE,
         )
 
 

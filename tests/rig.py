@@ -27,12 +27,13 @@ from sender.membership import Membership
 from sender.metrics import Metrics
 from sender.model import Destination, Envelope, LaneId, MxHost, Route, Source, State
 from sender.places import Places
+from sender.policy.engagement import band_of
 from sender.policy.receivers import Profiles
 from sender.policy.retry import RetryCurve
 from sender.policy.stops import Stops
 from sender.policy.suppression import Digests
 from sender.preparation import Preparer
-from sender.queue.base import Chunk, Granted, LeaseRequest, ReadyRoute, RoutedPack, RowBatch, Settlement
+from sender.queue.base import Chunk, Granted, LeaseRequest, ReadyRoute, RoutedPack, RowBatch, Settlement, Spill
 from sender.queue.journaling import NO_JOURNAL, Journaling
 from sender.queue.memory import MemoryQueue
 from sender.queue.pack import encode_all, size
@@ -216,8 +217,10 @@ async def submitted(
         for number in range(recipients)
     ]
     inflow = await queue.rows(campaign, 10)
-    packs = tuple(RoutedPack(route=route, pack=pack, count=size(pack)) for pack in encode_all(envelopes, 200))
-    chunk = Chunk(campaign=campaign, number=inflow.chunk, priority=5, batches=inflow.batches, packs=packs)
+    in_bands = sorted(envelopes, key=lambda envelope: band_of(envelope.fields))
+    packs = tuple(RoutedPack(route=route, pack=pack, count=size(pack)) for pack in encode_all(in_bands, 200))
+    spill = Spill(after_s=float(checked.spill))
+    chunk = Chunk(campaign=campaign, number=inflow.chunk, priority=5, batches=inflow.batches, packs=packs, spill=spill)
     assert await queue.expand(chunk, clock())
 
 
@@ -317,7 +320,14 @@ class Rig:
     def lane(self, services: LaneServices, source: Source = SOURCE, route: Route = ROUTE) -> Lane:
         return Lane(route, source, profiles(**self.limits).profile(route.receiver), services)
 
-    def engine(self, owner: str = "host/1", sources: Sequence[Source] = (SOURCE,), *, lanes_most: int = LANES_MOST) -> Engine:
+    def engine(
+        self,
+        owner: str = "host/1",
+        sources: Sequence[Source] = (SOURCE,),
+        *,
+        lanes_most: int = LANES_MOST,
+        poll_s: float = 0.2,
+    ) -> Engine:
         membership = self.membership(owner)
         lanes = self.lanes(membership)
         services = EngineServices(
@@ -330,7 +340,7 @@ class Rig:
             beside=(self.suppressing.run, lambda: self.halts.run(machine.withdraw)),
             on_trouble=self.troubles.append,
         )
-        machine = Engine(sources, services, lanes_most=lanes_most)
+        machine = Engine(sources, services, lanes_most=lanes_most, poll_s=poll_s)
         return machine
 
     async def keep_time(self) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -11,8 +12,9 @@ from trio.testing import MockClock
 from sender.errors import BackendError, ResolutionError
 from sender.expansion import Expander
 from sender.lookups import CHUNK_S, UNRESOLVED, WAIT_S
-from sender.model import Destination, Route, State
+from sender.model import Choice, Destination, Route, State
 from sender.queue.base import BATCH_ROWS, LeaseRequest, Refusal, RowBatch
+from sender.queue.control import Hold
 from sender.queue.memory import MemoryQueue
 from sender.queue.suppressions import Suppression
 from tests.holding import LANE, accepted, campaigns
@@ -397,3 +399,57 @@ async def test_a_campaign_whose_domain_warms_up_waits_for_a_scheduler(autojump_c
     await desk.run()
     assert set(await desk.queue.schedules()) == {"spring"}
     assert not await desk.queue.lease([LeaseRequest(lane=LANE, route=ROUTE, owner="o", envelopes=1)], clock())
+
+
+async def scores_leased(desk: Desk, choice: Choice) -> list[str]:
+    request = LeaseRequest(lane=LANE, route=ROUTE, owner="o", envelopes=999, choice=choice)
+    leases = await desk.queue.lease([request], clock())
+    return [envelope.fields.get("engagement", "") for lease in leases for envelope in lease.envelopes]
+
+
+async def test_packs_are_cut_by_how_engaged_their_recipients_are(autojump_clock: MockClock) -> None:
+    """In bands: within one, recipients keep the order in which they were submitted; who has no score counts as 50."""
+    desk = Desk()
+    scores: list[object] = ["10", 49, "", 100, 74.5, 75, "0", " 25 ", 50]
+    people = [person(n, engagement=score) for n, score in enumerate(scores)]
+    await submitted(desk.queue, lines(*people, person(9)))
+    await desk.run()
+    assert await scores_leased(desk, Choice.ENGAGED) == ["100", "75", "", "74.5", "50", "", "49", " 25 ", "10", "0"]
+
+
+async def test_a_score_that_is_none_ends_its_recipient_with_the_reason(autojump_clock: MockClock) -> None:
+    desk = Desk()
+    bad: list[object] = ["high", "101", "-1", "1e1", "nan", "٣", "50%", True, "5,5"]
+    await submitted(desk.queue, lines(person(0, engagement=7), *(person(1 + n, engagement=one) for n, one in enumerate(bad))))
+    await desk.run()
+    assert await states(desk.queue) == {State.INVALID: len(bad)}
+    whys = [event["why"] for event in await desk.events()]
+    assert whys[0] == "engagement: 'high' is no score: write a number from 0 to 100, or nothing"
+    assert all(why.startswith("engagement: ") for why in whys)
+    assert desk.counts.expanded_ones == {"queued": 1, "invalid": len(bad)}
+
+
+@pytest.mark.parametrize(("spill", "hours"), [("now", 0), ("6h", 6), ("wait", 10_000)])
+async def test_a_campaign_says_for_how_long_it_waits_for_sources_that_warm_up(
+    autojump_clock: MockClock, spill: str, hours: int
+) -> None:
+    desk = Desk()
+    await submitted(desk.queue, lines(person(0)), document=json.dumps(SPEC | {"spill": spill}).encode())
+    await desk.run()
+    request = LeaseRequest(lane=LANE, route=ROUTE, owner="o", envelopes=9, choice=Choice.REST)
+    due = clock() + 3600 * hours
+    assert (await desk.queue.lease([request], due - 1) == []) == bool(hours)
+    assert bool(await desk.queue.lease([request], due)) == (0 < hours < 10_000)
+
+
+async def test_it_waits_from_its_start_on(autojump_clock: MockClock) -> None:
+    desk = Desk()
+    start = datetime.fromtimestamp(clock() + 86_400, UTC)
+    spec = SPEC | {"spill": "6h", "start": start.isoformat()}
+    await submitted(desk.queue, lines(person(0)), document=json.dumps(spec).encode())
+    await desk.run()
+    await desk.queue.hold([Hold(campaign="spring", start=0.0, end=0.0)])
+    request = LeaseRequest(lane=LANE, route=ROUTE, owner="o", envelopes=9, choice=Choice.REST)
+    due = start.timestamp() + 6 * 3600
+    assert await desk.queue.lease([request], due - 1) == []
+    assert await desk.queue.lease([request], due) != []

@@ -13,7 +13,7 @@ from trio.testing import MockClock
 from sender.errors import BackendError, ResolutionError
 from sender.lane import Lane, LaneServices
 from sender.leasing import Warming
-from sender.model import Cap, Destination, Reply, State, Step, Verdict
+from sender.model import Cap, Choice, Destination, Reply, State, Step, Verdict
 from sender.net.session import Failure
 from sender.queue.suppressions import GLOBAL, Suppression
 from sender.queue.warmups import Account
@@ -423,6 +423,21 @@ async def test_a_lane_that_waits_for_a_receiver_does_not_ask_again_for_work_it_w
         rests = lane.workless
         lane.nudge()
         assert (rests, lane.workless) == (True, False)
+
+
+async def test_a_lane_for_which_its_route_s_work_is_not_asks_now_and_then(autojump_clock: MockClock) -> None:
+    """Thousands of them, told several times a second of what waits for others, would keep the store busy."""
+    rig = Rig()
+    await submitted(rig.queue, 10, spec=SPEC | {"spill": "1m"})
+    services = replace(rig.lanes(), warming=lambda lane: Warming(choice=Choice.REST))
+    lane = rig.lane(services)
+    async with running(rig, services, lane) as nursery:
+        nursery.start_soon(nudged, lane)
+        await trio.sleep(59)
+        assert 15 <= rig.queue.calls["lease"] <= 25
+        assert lane.workless
+        await trio.sleep(6)
+        assert len(delivered_at(rig)) == 10
 
 
 def capped(rig: Rig, **numbers: int) -> tuple[LaneServices, Lane, Cap]:

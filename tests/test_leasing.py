@@ -8,7 +8,7 @@ import trio
 from trio.testing import MockClock
 
 from sender.leasing import Leaser
-from sender.model import Cap, LaneId, Route
+from sender.model import Cap, Choice, LaneId, Route
 from sender.queue.base import Lease, LeaseRequest
 from sender.queue.warmups import Account, Window
 from tests.rig import Store, clock, submitted
@@ -49,6 +49,23 @@ async def test_wishes_that_come_together_are_one_call(autojump_clock: MockClock)
         3: 0,
     }
     assert all(lease.lane == request(number).lane for number, leases in got.items() for lease in leases)
+
+
+async def test_of_little_work_those_that_warm_up_get_theirs_first(autojump_clock: MockClock) -> None:
+    queue = Store()
+    await submitted(queue, 20, route=request(0).route)
+    leaser = Leaser(queue, clock)
+    got: dict[str, int] = {}
+
+    async def ask(source: str, choice: Choice) -> None:
+        asked = replace(request(0), lane=LaneId(source=source, receiver=request(0).route.receiver), choice=choice)
+        got[source] = sum(len(lease.envelopes) for lease in await leaser.lease(replace(asked, envelopes=15)))
+
+    async with running(leaser), trio.open_nursery() as lanes:
+        for source in ("s1", "s2", "s3"):
+            lanes.start_soon(ask, source, Choice.ENGAGED if source == "s2" else Choice.REST)
+    assert got["s2"] == 15
+    assert sorted(got.values()) == [0, 5, 15]
 
 
 async def test_while_the_store_is_away_there_are_no_leases_and_nobody_hangs(autojump_clock: MockClock) -> None:

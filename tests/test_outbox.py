@@ -126,3 +126,22 @@ async def test_sources_of_this_host_are_used(tmp_path: Path) -> None:
                 )
                 await outbox.finished("one")
         assert len(internet.accepted) == 1
+
+
+async def test_a_source_that_warms_up_sends_what_its_plan_permits(tmp_path: Path) -> None:
+    async with emulate(build(WorldOptions(troubles=0, greylist_s=0))) as internet:
+        configure(tmp_path, internet)
+        with (tmp_path / "sources.toml").open("a") as file:
+            file.write('warmup = "mine"\n')
+        (tmp_path / "warmup").mkdir()
+        (tmp_path / "warmup" / "mine.toml").write_text("[stages]\nday = [5, 9]\nhour = [5, 9]\nminute = [5, 9]\n")
+        campaign = {"from": "Shop <news@shop.example>", "subject": "Hello", "text": "Hello!\n"}
+        async with open_outbox(load(tmp_path)) as outbox:
+            await outbox.send("hello", campaign, [{"to": f"reader-{number}@gmail.com"} for number in range(8)])
+            with trio.fail_after(30):
+                while True:
+                    status = await outbox.status("hello")
+                    if status is not None and status.finished >= 5:
+                        break
+                    await trio.sleep(0.05)
+            assert (status.final, status.queued) == ({("google", State.DELIVERED): 5}, 3)

@@ -164,6 +164,15 @@ async def test_a_deferral_costs_an_attempt_and_says_when_it_comes_again() -> Non
     assert desk.told.finals == []
 
 
+@pytest.mark.parametrize(("category", "source"), [(Category.RATE, "s1"), (Category.CONNECTION_LIMIT, "")])
+async def test_what_was_deferred_for_the_source_s_reputation_is_for_that_source_again(category: Category, source: str) -> None:
+    desk = Desk()
+    (one,) = held(1)
+    outcome = Outcome(verdict=Verdict.DEFERRED, scope=Scope.LANE, category=category, rule="rate")
+    desk.recorder.attempt(LANE, one, outcome, step=Step.RCPT, reply=REPLY)
+    assert [again.source for again in desk.told.agains] == [source]
+
+
 async def test_what_was_not_tried_is_not_told_and_costs_nothing() -> None:
     desk = Desk()
     (one,) = held(1)

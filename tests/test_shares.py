@@ -1,6 +1,7 @@
 """Who computes which lanes for itself: everybody's answers fit together, and small work is one lane's."""
 
 from collections import Counter
+from dataclasses import replace
 
 import trio
 from trio.testing import MockClock
@@ -54,6 +55,16 @@ def test_a_route_with_much_work_calls_for_all() -> None:
     assert len({tuple(shares.called(waiting(1, 64), EPOCH + second)) for second in range(6)}) == 2
     nowhere = ReadyRoute(route=Route(pool="nobody", receiver="big"), envelopes=9, oldest=EPOCH)
     assert tuple(shares.called(nowhere, EPOCH)) == ()
+
+
+def test_a_source_s_own_route_calls_for_that_source_alone() -> None:
+    shares = Shares([*SOURCES, ELSEWHERE], membership("host/1"), 64)
+    for envelopes in (1, 1_000):
+        for second in range(12):
+            own = replace(waiting(1, envelopes), route=waiting(1).route.own("s2"))
+            assert shares.called(own, EPOCH + second) == (SOURCES[2],)
+    gone = replace(waiting(1), route=waiting(1).route.own("x1"))
+    assert shares.called(gone, EPOCH) == (), "it is in another pool"
 
 
 def test_each_lane_is_one_member_s_and_all_agree() -> None:

@@ -1,6 +1,7 @@
 """How lanes stand to the warmup of their pool: whose caps hold them, and whom they write to first."""
 
 from collections.abc import Mapping
+from dataclasses import replace as replace_lease
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from publicsuffixlist import PublicSuffixList
 from trio.testing import MockClock
 
 from sender.assignments import Assignments
+from sender.backlog import Held
 from sender.errors import BackendError
 from sender.leasing import WARM, Warming
 from sender.model import Choice, LaneId
@@ -19,6 +21,7 @@ from sender.queue.memory import MemoryQueue
 from sender.queue.warmups import Change, Kept
 from sender.settings import Settings, load
 from sender.warmth import Warmth
+from tests.holding import held
 from tests.rig import EPOCH, clock
 
 SOURCES = """
@@ -38,8 +41,8 @@ name = "elsewhere"
 ehlo = "d.example"
 pool = "second"
 """
-PLAN = "engagement_min = 40\n[stages]\nday = [100, 200]\n[receiver.google]\nengagement_min = 60\n"
-ENGAGED = Warming(capped=True, choice=Choice.ENGAGED, engagement_min=60)
+PLAN = "engagement_min = 50\n[stages]\nday = [100, 200]\n[receiver.google]\nengagement_min = 75\n"
+ENGAGED = Warming(capped=True, choice=Choice.ENGAGED, engagement_min=75)
 
 
 class Away(MemoryQueue):
@@ -91,13 +94,13 @@ async def write(queue: Away, assignments: Assignments, source: str, *, version: 
 def test_a_lane_that_was_never_used_is_cold(warmth: Warmth) -> None:
     assert warmth.warming(google("cold")) == ENGAGED
     assert warmth.warming(LaneId(source="cold", receiver="~example.org")) == Warming(
-        account="cold/other", choice=Choice.ENGAGED, engagement_min=40
+        account="cold/other", choice=Choice.ENGAGED, engagement_min=50
     )
 
 
 def test_warm_lanes_beside_cold_ones_take_the_rest(warmth: Warmth) -> None:
-    assert warmth.warming(google("warm")) == Warming(choice=Choice.REST, engagement_min=60)
-    assert warmth.warming(LaneId(source="colder", receiver="sfr")) == Warming(choice=Choice.REST, engagement_min=40)
+    assert warmth.warming(google("warm")) == Warming(choice=Choice.REST, engagement_min=75)
+    assert warmth.warming(LaneId(source="colder", receiver="sfr")) == Warming(choice=Choice.REST, engagement_min=50)
     assert warmth.warming(google("elsewhere")) == WARM  # nobody warms up in its pool
     assert warmth.warming(LaneId(source="cold", receiver="orange")) == WARM
 
@@ -107,7 +110,7 @@ async def test_a_lane_that_has_passed_its_plan_is_warm_and_its_cap_still_holds_i
 ) -> None:
     await write(queue, assignments, "cold", warm=True, stage=2)
     await warmth.look()
-    assert warmth.warming(google("cold")) == Warming(capped=True, choice=Choice.REST, engagement_min=60)
+    assert warmth.warming(google("cold")) == Warming(capped=True, choice=Choice.REST, engagement_min=75)
     await write(queue, assignments, "colder", warm=True, stage=2)
     await warmth.look()
     assert warmth.warming(google("cold")) == Warming(capped=True)
@@ -122,6 +125,34 @@ async def test_a_lane_that_is_stopped_is_waited_for_by_nobody(
     await warmth.look()
     assert warmth.warming(google("warm")) == WARM
     assert warmth.warming(google("cold")) == ENGAGED
+
+
+async def test_nor_is_one_that_an_operator_holds(queue: Away, assignments: Assignments, settings: Settings) -> None:
+    held = {google("cold")}
+    warmth = Warmth(queue, assignments, settings.sources, clock, held=held.__contains__)
+    assert warmth.warming(google("warm")).choice is Choice.REST, "there is another one"
+    held.add(google("colder"))
+    warmth = Warmth(queue, assignments, settings.sources, clock, held=held.__contains__)
+    assert warmth.warming(google("warm")) == WARM
+
+
+async def test_what_a_stopped_lane_holds_goes_back_at_the_next_look(
+    queue: Away, warmth: Warmth, assignments: Assignments, autojump_clock: MockClock
+) -> None:
+    released: list[float] = []
+    (mine,) = held(1)
+    mine = Held(replace_lease(mine.lease, lane=google("cold")), 0, mine.envelope, mine.campaign)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(warmth.run, lambda: released.append(trio.current_time()))
+        await trio.sleep(7)
+        assert warmth.withdrawn(mine) is None
+        await write(queue, assignments, "cold", stopped=9_999_999)
+        await trio.sleep(30)
+        assert released == [10.0, 15.0]
+        reason = warmth.withdrawn(mine)
+        assert reason is not None
+        assert (reason.state, reason.why) == (None, "its lane is stopped by its warmup")
+        nursery.cancel_scope.cancel()
 
 
 async def test_it_looks_every_few_seconds_and_keeps_what_it_knew_while_the_store_is_away(

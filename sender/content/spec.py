@@ -19,7 +19,7 @@ from sender.content.address import parse_address, parse_domain, parse_mailbox
 from sender.content.headers import NAME_MAX
 from sender.content.times import DayWindow, Moment, time_mistakes
 from sender.errors import ConfigError, ConfigErrors, ContentError
-from sender.schema import Rate, Seconds, convert, rate_text
+from sender.schema import SPILL_NOW, Rate, Seconds, Spill, convert, rate_text, spill_text
 
 HEADERS_MAX = 50
 ATTACHMENTS_MAX = 100
@@ -105,6 +105,7 @@ class CampaignSpec(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "
     windows: tuple[DayWindow, ...] = ()  # nothing is sent outside of them
     time_zone: str = "UTC"  # of the windows, as the IANA database names it
     rate: Rate | None = None  # at most so many envelopes, over all sources
+    spill: Spill = SPILL_NOW  # for how long warm sources leave it to those of the pool that warm up
 
     @property
     def scheduled(self) -> bool:
@@ -152,12 +153,14 @@ def _plain(value: object) -> str | float:
     """What `schema` reads as one of its own types, in a form it reads."""
     if isinstance(value, Rate):
         return rate_text(value)
+    if isinstance(value, Spill):
+        return spill_text(value)
     if isinstance(value, Seconds):
         return float(value)
     raise NotImplementedError(f"no wire form of {type(value)}")
 
 
-_DEFAULTS = {"pool": "main", "priority": 5, "template": TemplateMode.AUTO, "time_zone": "UTC"}
+_DEFAULTS = {"pool": "main", "priority": 5, "template": TemplateMode.AUTO, "time_zone": "UTC", "spill": SPILL_NOW}
 
 
 def check_campaign_id(campaign: str) -> None:

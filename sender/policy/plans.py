@@ -7,7 +7,7 @@ A plan has `stages` (columns of numbers, as published ladders have them) or a `l
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 from msgspec import Meta, Struct
@@ -115,7 +115,7 @@ class PlanFile(Struct, frozen=True, kw_only=True):
     idle_days: Annotated[int, Meta(ge=1, le=3650)] = 30
     rewarm: Share = 0.25
     stop_days: Annotated[int, Meta(ge=0, le=365)] = 1
-    engagement_min: Annotated[int, Meta(ge=0, le=100)] = 0
+    engagement_min: Literal[0, 25, 50, 75] = 0  # whole bands of `sender.policy.engagement`
     gates: GatesTable = GatesTable()
     receiver: dict[str, Any] = {}
 

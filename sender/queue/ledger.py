@@ -1,11 +1,16 @@
-"""What the owners of this process hold of shared accounts: how much was reserved, came back and was used up, in all.
+"""What the owners of this process were granted: of shared accounts, how much was reserved, came back and was used up, in all;
+of each capped lane, how much since it was claimed.
 
-Totals are told, never differences, so that what gets lost on the way is made good by the next call (lua/account.lua).
+Totals are told, never differences, so that what gets lost on the way, or in a failover, is made good by the next call
+(lua/account.lua, `make_good` in lua/quota.lua).
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from secrets import token_hex
 
-from sender.queue.base import Lease, Settlement
+from sender.model import LaneId
+from sender.queue.base import Lease, LeaseRequest, Settlement
 
 
 @dataclass(slots=True)
@@ -59,3 +64,27 @@ class Ledger:
         gone = {id(page) for (name, _), page in self.pages.items() if name == owner}
         self.pages = {key: page for key, page in self.pages.items() if key[0] != owner}
         self._open = {lease: held for lease, held in self._open.items() if id(held[0]) not in gone}
+
+
+@dataclass(slots=True)
+class Claims:
+    """Under which claim each lane's units are counted, and how many it was granted under that."""
+
+    _of: dict[tuple[str, LaneId], tuple[str, int]] = field(default_factory=dict)  # by owner and lane
+
+    def told(self, request: LeaseRequest) -> tuple[str, int]:
+        """What the store is told with this request."""
+        return self._of.setdefault((request.owner, request.lane), (token_hex(6), 0))
+
+    def granted(self, lease: Lease, *, capped: bool) -> None:
+        """The lane got these; where no cap counts them in the store, its next units begin another claim."""
+        claim, taken = self._of.get((lease.owner, lease.lane), ("", 0))
+        if capped and claim:
+            self._of[lease.owner, lease.lane] = claim, taken + len(lease.envelopes)
+        else:
+            self._of.pop((lease.owner, lease.lane), None)
+
+    def drop(self, owner: str, lanes: Iterable[LaneId]) -> None:
+        """The owner lets go of these lanes: should it claim one again, that is another claim."""
+        for lane in lanes:
+            self._of.pop((owner, lane), None)

@@ -18,9 +18,11 @@ from sender.errors import BackendError
 from sender.model import Envelope, LaneId, Route
 from sender.queue.base import Granted, Lease, LeaseRequest, Settlement
 from sender.queue.client import Client, Command
+from sender.queue.control import FOR_EVER
 from sender.queue.fates import DEFERRED, NUMBERS
 from sender.queue.keys import Layout, Partition
 from sender.queue.later import Return, group
+from sender.queue.ledger import Claims
 from sender.queue.pack import PackError, decode, encode_all
 from sender.queue.redis_accounts import Day
 from sender.queue.redis_doubts import encode_doubt
@@ -42,6 +44,7 @@ class RedisDelivery(RedisUpkeep):
     def __init__(self, client: Client, layout: Layout) -> None:
         super().__init__(client, layout)
         self._tokens = (f"{secrets.token_hex(6)}-{number}-" for number in itertools.count())
+        self._claims = Claims()
         self._unsure: set[tuple[Partition, str]] = set()  # ids of leases that may have been granted and got to nobody
 
     async def lease(self, requests: Sequence[LeaseRequest], now: float) -> Granted:
@@ -51,7 +54,7 @@ class RedisDelivery(RedisUpkeep):
         for request, day in zip(reserved.requests, reserved.days, strict=True):
             by_partition[self._layout.of(request.route)].append((request, day))
         asked = [(partition, next(self._tokens), some) for partition, some in by_partition.items()]
-        scripts = [_lease(self._client.scripts["lease"], *one, now) for one in asked]
+        scripts = [_lease(self._client.scripts["lease"], self._claims, *one, now) for one in asked]
         granted = Granted()
         try:
             granted = await self._granted(asked, await self._client.run(scripts), now)
@@ -84,6 +87,7 @@ class RedisDelivery(RedisUpkeep):
                     unreadable.append((partition, record[0].decode()))
                     continue
                 leases.append(lease)
+                self._claims.granted(lease, capped=float(record[4]) < FOR_EVER)
                 if rest:
                     # In pieces of what was asked for, so that the next one who asks need not split again.
                     pieces = encode_all(rest, max(request.envelopes, _PIECE_MIN))
@@ -152,19 +156,21 @@ class RedisDelivery(RedisUpkeep):
         by_partition: dict[Partition, list[str]] = defaultdict(list)
         for lane, route in zip(lanes, routes, strict=True):
             by_partition[self._layout.of(route)].append(str(lane))
+        self._claims.drop(owner, lanes)
         await self._client.run(
             [self._script("unclaim", (part.key("claims"),), owner, *some) for part, some in by_partition.items()]
         )
 
 
 def _lease(
-    script: Script, partition: Partition, token: str, requests: Sequence[tuple[LeaseRequest, Day]], now: float
+    script: Script, claims: Claims, partition: Partition, token: str, requests: Sequence[tuple[LeaseRequest, Day]], now: float
 ) -> Command:
     keys = (partition.key("claims"), partition.key("leases"), partition.key("epoch"))
     arguments: list[Argument] = [partition.prefix, now, token]
     for request, (day, _) in requests:
         arguments += [str(request.lane), str(request.route), request.owner, request.envelopes]
         arguments += [str(request.choice), request.engagement_min, int(request.capped), request.account, day]
+        arguments += claims.told(request)
     return script(keys, *arguments)
 
 

@@ -220,3 +220,12 @@ def test_a_warmup_plan_that_is_wrong_is_reported(home: Path) -> None:
     found = fatal(home)
     assert [line.partition(":")[0] for line in found] == ["warmup/broken.toml", "warmup/mine.toml"]
     assert "stay: expected a whole number >= 1; found 0" in found[1]
+
+
+def test_recipients_that_no_source_would_write_to_are_warned_of(home: Path) -> None:
+    source = '[[source]]\nname="{}"\nehlo="mta.shop.example"\nwarmup="{}"\n'
+    put(home, "sources.toml", source.format("a", "cautious") + source.format("b", "steady"))
+    expected = "sources.toml: a: warmup: cautious keeps recipients with an engagement below 25 to warm sources"
+    assert any(line.startswith(expected) for line in warnings(home))
+    put(home, "sources.toml", source.format("a", "cautious") + source.format("b", "none"))
+    assert not any("engagement" in line for line in warnings(home))

@@ -12,7 +12,7 @@ from sender.content.campaign_file import load
 from sender.content.spec import CampaignSpec, TemplateMode, check_campaign_id, dump, parse
 from sender.content.times import Day
 from sender.errors import ConfigErrors, ContentError
-from sender.schema import Seconds
+from sender.schema import Seconds, Spill
 from tests.content.messages import document
 
 WRONG_WINDOWS = ["windows[0].from", "windows[1].days[0]", "windows[1].from", "windows[1].to"]
@@ -54,17 +54,32 @@ def test_everything_survives_the_wire() -> None:
             windows=[{"days": ["mon", "sun"], "from": "09:00", "to": "18:00"}, {"from": "22:00", "to": "02:00"}],
             time_zone="Europe/Paris",
             rate="10000/h",
+            spill="6h",
         ),
         file="x",
     )
     assert parse(dump(spec), file="x") == spec
     assert spec.scheduled
     assert spec.rate == 10_000 / 3600
+    assert spec.spill == Spill(21_600)
     assert spec.windows[1].days == tuple(Day)
     assert spec.give_up == Seconds(172800)
     assert spec.signing_domain == "mail.shop.example"
     assert spec.bounce_address == ("b", "bounces.example")
     assert dump(spec) == dump(parse(dump(spec), file="x"))
+
+
+@pytest.mark.parametrize(("written", "read"), [("now", 0.0), ("wait", float("inf")), ("90m", 5400.0), (0, 0.0), (7.5, 7.5)])
+def test_a_spill_is_kept_as_it_was_meant(written: object, read: float) -> None:
+    spec = parse(document(spill=written), file="x")
+    assert spec.spill == read
+    assert parse(dump(spec), file="x") == spec
+    assert (b'"spill"' in dump(spec)) == bool(read), "the default is left out"
+
+
+def test_a_spill_that_is_none_is_told_what_one_is() -> None:
+    with pytest.raises(ConfigErrors, match='\'soon\' is not a spill: write "now", "wait" or a duration like "6h"'):
+        parse(document(spill="soon"), file="x")
 
 
 def test_the_signing_domain_is_the_from_domain_unless_said() -> None:
@@ -116,6 +131,8 @@ def test_the_signing_domain_is_the_from_domain_unless_said() -> None:
         ({"time_zone": "Europe/Paris"}, ["time_zone"]),
         ({"rate": "lots"}, ["rate"]),
         ({"rate": 100}, ["rate"]),
+        ({"spill": "soon"}, ["spill"]),
+        ({"spill": -1}, ["spill"]),
         ({"headers": {f"X-{n}": "x" for n in range(51)}}, ["headers"]),
         ({"template": "php"}, ["template"]),
         ({"headers": {"From": "x", "X A": "y", "X-Ok": "z"}}, ["headers.From", "headers.X A"]),

@@ -101,6 +101,7 @@ def test_a_receiver_s_keys_lie_over_the_others() -> None:
             LADDER + "[receiver.google]\nladder = { start = 500 }",
             "receiver.google.ladder: until = 400 is less than start = 500",
         ),
+        ("engagement_min = 30\n" + LADDER, "engagement_min: expected one of 0, 25, 50, 75; found 30"),
         (LADDER + "[receiver]\ngoogle = 'none'", "receiver.google: expected a table of the plan's keys"),
     ],
 )

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sender.model import Envelope, Outcome, State, Verdict
-from sender.policy.retry import Decision, Final, Later, RetryCurve, decide
+from sender.model import Category, Envelope, Outcome, Scope, State, Verdict
+from sender.policy.retry import Decision, Final, Later, RetryCurve, decide, stays
 
 CURVE = RetryCurve(steps_s=(300, 900, 3600), jitter=0.2, give_up_s=86_400, in_doubt_tries=2)
 DEFERRED = Outcome(verdict=Verdict.DEFERRED)
@@ -163,3 +163,22 @@ def test_a_scale_shortens_every_wait_but_not_the_age() -> None:
     assert [round(later.due - NOW, 6) for later in waits if isinstance(later, Later)] == [3.0, 6.0, 0.3]
     last = Later(due=NOW + 1, attempts=1, doubts=0, tried_at=NOW - 86_399)
     assert decide(quick, envelope(age_s=86_399), DEFERRED, NOW, lambda: 0.5) == last
+
+
+@pytest.mark.parametrize(
+    ("outcome", "expected"),
+    [
+        (Outcome(verdict=Verdict.DEFERRED, scope=Scope.LANE, category=Category.BLOCK), True),
+        (Outcome(verdict=Verdict.DEFERRED, scope=Scope.LANE, category=Category.RATE), True),
+        (Outcome(verdict=Verdict.DEFERRED, scope=Scope.LANE, category=Category.CONTENT), True),
+        (Outcome(verdict=Verdict.DEFERRED, scope=Scope.LANE, category=Category.CONNECTION_LIMIT), False),
+        (Outcome(verdict=Verdict.DEFERRED, scope=Scope.LANE, category=Category.NETWORK), False),
+        (Outcome(verdict=Verdict.DEFERRED, scope=Scope.DOMAIN, category=Category.BLOCK), False),
+        (Outcome(verdict=Verdict.DEFERRED, scope=Scope.RECIPIENT, category=Category.RATE), False),
+        (Outcome(verdict=Verdict.UNSENT, scope=Scope.LANE, category=Category.BLOCK), False),
+        (Outcome(verdict=Verdict.REJECTED, scope=Scope.LANE, category=Category.BLOCK), False),
+    ],
+)
+def test_what_a_receiver_thinks_of_a_source_is_not_dodged(outcome: Outcome, expected: bool) -> None:
+    """Another address is for what says nothing about this one, and for what was never tried."""
+    assert stays(outcome) is expected

@@ -250,6 +250,12 @@ def test_a_file_of_another_version_is_not_taken_for_an_empty_one(octets: bytes, 
         read(octets)
 
 
+@pytest.mark.row("F48")
+def test_what_a_program_of_before_wrote_of_a_return_is_read() -> None:
+    octets = header(OWNER) + encode((BACK, ("l1", 0), 9.0, 2, 1, 5.0, b"later"))
+    assert read(octets)[1] == [Back(key=("l1", 0), due=9.0, attempts=2, doubts=1, tried_at=5.0, event=b"later")]
+
+
 def test_a_whole_record_of_no_known_kind_is_not_passed_over(tmp_path: Path) -> None:
     body = b"\x92\x63\x00"
     octets = header(OWNER) + len(body).to_bytes(4, "big") + crc32(body).to_bytes(4, "big") + body

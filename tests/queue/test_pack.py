@@ -2,6 +2,7 @@
 
 import struct
 import zlib
+from dataclasses import replace
 
 import msgspec
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sender.model import Envelope
-from sender.queue.pack import HEADER, MAX_ENVELOPES, PackError, decode, encode, encode_all, oldest, runs, size
+from sender.queue.pack import HEADER, MAX_ENVELOPES, PackError, band, decode, encode, encode_all, oldest, place_of, runs, size
 from tests.queue.feeding import envelopes
 
 _text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -158,3 +159,32 @@ def test_what_was_not_tried_costs_a_pack_one_octet() -> None:
     some = envelopes("spring", 200)
     body = zlib.decompress(encode(some)[HEADER.size :])
     assert body.endswith(b"\x90")  # an empty array
+
+
+def scored(*scores: str) -> list[Envelope]:
+    some = envelopes("spring", len(scores))
+    return [replace(one, fields={"engagement": score}) for one, score in zip(some, scores, strict=True)]
+
+
+def test_a_pack_says_its_band_and_without_scores_has_the_form_it_always_had() -> None:
+    for score, expected in (("0", 0), ("24.9", 0), ("25", 1), ("50", 2), ("", 2), ("74", 2), ("75", 3), ("100", 3)):
+        some = scored(score, score)
+        pack = encode(some)
+        assert (band(pack), pack[0], decode(pack), size(pack)) == (expected, 1 if expected == 2 else 2, some, 2)
+        assert (place_of(pack, 1), oldest(pack)) == (1, some[0].queued_at)
+    assert band(b"") == band(b"\2" * 22) == 2, "what is no pack is among those without a score"
+
+
+def test_whoever_mixes_bands_keeps_the_least_engaged_safe() -> None:
+    assert band(encode(scored("90", "10", ""))) == 0
+
+
+def test_runs_are_of_one_band_each() -> None:
+    cut = list(runs(scored("90", "80", "10", "", "60", "76"), 2))
+    assert [[one.fields["engagement"] for one in run] for run in cut] == [["90", "80"], ["10"], ["", "60"], ["76"]]
+
+
+@pytest.mark.row("F48")
+def test_what_was_queued_before_scores_were_checked_may_have_any() -> None:
+    pack = encode(scored("high", "low"))
+    assert (band(pack), pack[0]) == (2, 1)

@@ -18,7 +18,7 @@ from sender.queue.journal import Journal
 from sender.queue.suppressions import GLOBAL, Suppression
 from sender.recovery import Recovered, Recovery
 from tests.queue.backends import on_one_server
-from tests.queue.feeding import QUEUED_AT, conserved, filled, flat, wish
+from tests.queue.feeding import QUEUED_AT, ROUTE, conserved, filled, flat, wish
 from tests.queue.warming import DAY, MIDNIGHT, OURS, cap, counts, used
 
 pytestmark = on_one_server  # it asks of a store what the other contract tests ask of every one
@@ -127,6 +127,17 @@ async def test_what_a_dead_owner_knew_is_settled_and_the_rest_goes_back(scene: S
     counts = {envelope.ordinal: (envelope.attempts, envelope.doubts, envelope.tried_at) for envelope in later}
     assert counts == {2: (1, 0, NOW - 50), 3: (1, 1, NOW)}
     await conserved(scene.queue)
+
+
+async def test_what_a_dead_owner_was_to_try_again_from_the_same_source_stays_with_it(scene: Scene) -> None:
+    (lease,) = await scene.leased(2)
+    again = back(0, lease.envelopes[0], NOW + 50)
+    scene.journal.back((lease.id, 0), replace(again, source="s1"), b"{}")
+    scene.journal.back((lease.id, 1), back(1, lease.envelopes[1], NOW + 50), b"{}")
+    scene.die()
+    await scene.recover()
+    await scene.queue.promote(NOW + 50, 100)
+    assert {ready.route: ready.envelopes for ready in await scene.queue.ready(10)} == {ROUTE: 1, ROUTE.own("s1"): 1}
 
 
 async def test_what_a_dead_owner_sent_or_may_have_sent_has_used_its_units_and_the_rest_comes_back(scene: Scene) -> None:

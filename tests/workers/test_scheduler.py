@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,10 +15,11 @@ from trio.testing import MockClock
 
 from sender.errors import BackendError
 from sender.metrics import Metrics
+from sender.queue.base import Again
 from sender.queue.memory import MemoryQueue
 from sender.queue.owners import OWNER_LIFE_S
 from sender.settings import load
-from tests.queue.feeding import conserved, filled, leased
+from tests.queue.feeding import ROUTE, conserved, filled, leased, settlement
 from tests.rig import EPOCH, clock
 from workers.process import Process
 from workers.scheduler import schedule
@@ -129,6 +131,22 @@ async def test_what_belongs_to_no_member_comes_back_at_once(autojump_clock: Mock
     async with scheduling(queue):
         await trio.sleep(0.5)
         assert (await queue.depth(clock())).leased == 0
+
+
+@pytest.mark.parametrize(("source", "seconds"), [("gone", 0.0), ("local", 4 * 86_400.0)])
+async def test_what_waits_for_a_source_in_vain_is_let_go(autojump_clock: MockClock, source: str, seconds: float) -> None:
+    """At once where there is no such source, after the give-up age where it does not come; and the log says so."""
+    queue = Diary()
+    await filled(queue, 20)
+    (lease,) = await leased(queue, 20)
+    again = tuple(Again(position=n, envelope=one, due=0.0, source=source) for n, one in enumerate(lease.envelopes))
+    await queue.settle([replace(settlement(lease), again=again)], clock())
+    own = ROUTE.own(source)
+    queue._owned[own] = clock() - seconds if seconds else None
+    async with scheduling(queue) as said:
+        await trio.sleep(1)
+        assert {ready.route: ready.envelopes for ready in await queue.ready(10)} == {ROUTE: 20}
+    assert [entry["envelopes"] for entry in said.entries if entry["event"] == "unbound"] == [20]
 
 
 async def test_after_the_store_was_away_all_goes_on_and_the_operator_was_told_once(autojump_clock: MockClock) -> None:

@@ -15,6 +15,7 @@ import click
 from sender.content.key import PrivateKey
 from sender.content.rotation import Algorithm
 from sender.errors import ConfigError, ConfigErrors
+from sender.policy.plan import NO_PLAN
 from sender.policy.plans import Plans
 from sender.policy.receivers import Profiles
 from sender.settings import Settings, read
@@ -72,9 +73,23 @@ def _receivers(settings: Settings, today: date) -> Iterator[Finding]:
 def _plans(settings: Settings, today: date) -> Iterator[Finding]:
     readable = {name: raw for name, raw in settings.plans.items() if raw[1]}  # an unreadable one was reported already
     try:
-        Plans.parse(readable)
+        plans = Plans.parse(readable)
     except ConfigErrors as several:
         yield from (Finding(error=error) for error in several.errors)
+    else:
+        yield from _nobody_warm(settings, plans)
+
+
+def _nobody_warm(settings: Settings, plans: Plans) -> Iterator[Finding]:
+    """Pools whose plans keep some recipients to warm sources, and that have none."""
+    named = {source.name: settings.warmup[source.name].get("default", NO_PLAN) for source in settings.sources}
+    warm = {source.pool for source in settings.sources if named[source.name] == NO_PLAN}
+    for source in settings.sources:
+        name = named[source.name]
+        least = plans.plan(name).engagement_min if name in plans else 0
+        if least and source.pool not in warm:
+            why = f"{name} keeps recipients with an engagement below {least} to warm sources, and pool {source.pool!r} has none"
+            yield _source(settings, f"{source.name}: warmup", f"{why}: they wait until one has passed its plan")
 
 
 def _keys(settings: Settings, today: date) -> Iterator[Finding]:

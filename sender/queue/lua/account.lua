@@ -9,7 +9,8 @@
 -- window that has room. Without an owner the units are used up at once.
 --
 -- An owner tells totals, so that a call that got lost is made good by the next one: what was granted and never reached him
--- goes back. A call that comes after a later one changes nothing and is granted nothing.
+-- goes back; and what he knows of and the store does not, because a failover lost it, is counted again. A call that comes
+-- after a later one changes nothing and is granted nothing.
 
 local now, wanted, owner = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
 local quota = read_quota(KEYS[1])
@@ -31,9 +32,10 @@ end
 if owner then
   local back = math.max(0, held[2] - told[2]) + math.max(0, told[3] - held[3])
   local used = math.max(0, told[4] - held[4])
-  out = math.max(0, out - back - used)
+  local missed = math.max(0, told[2] - held[2])
+  out = math.max(0, out + missed - back - used)
   if quota then
-    add_units(quota, -back)
+    add_units(quota, missed - back)
   end
 end
 local left = binds(quota) and room(quota) or 0

@@ -11,9 +11,10 @@
 --                           the first on, the lane may send: each has taken a unit; left: not settled; day: the sending
 --                           day whose statistics count it; account: the shared one its units were reserved from, if any;
 --                           1, 2, ...: the packs
--- ARGV  1  P   2  now   3  prefix of the ids of new leases   then nine for each request: lane, route, owner, envelopes,
+-- ARGV  1  P   2  now   3  prefix of the ids of new leases   then eleven for each request: lane, route, owner, envelopes,
 --       choice ("oldest", "engaged", "rest": see Choice in model.py), the least engagement that lanes which warm up take,
---       1 where nothing may go without a cap or 0, shared account or "", its sending day or ""
+--       1 where nothing may go without a cap or 0, shared account or "", its sending day or "", the claim under which its
+--       owner counts, how many envelopes it was granted under that
 -- Gives {leases, waits}: for each lease {request from 0, id, route, size, granted, when its sending day ends, pack ...}, for
 -- each lane that a cap keeps from any {request from 0, window, when it opens, what it permits, units outstanding}
 --
@@ -130,10 +131,11 @@ end
 local granted_leases, waits, number = {}, {}, 0
 
 -- How many of the envelopes wanted the lane's cap lets it have, and what counts them, if anything does.
-local function capped(request, lane, wanted, needed)
+local function capped(request, lane, wanted, needed, claim, known)
   local quota, out = read_quota(P .. 'cap:' .. lane), tonumber(redis.call('HGET', P .. 'out', lane) or 0)
   if quota then
     touch(quota, now, out)
+    make_good(quota, claim, known)
     write_quota(quota)
   end
   local left = (binds(quota) or not needed) and room(quota) or 0
@@ -144,9 +146,9 @@ local function capped(request, lane, wanted, needed)
   return math.min(wanted, left), quota
 end
 
-local function grant(request, lane, owner, wanted, lines, cap, account, day)
+local function grant(request, lane, owner, wanted, lines, cap, account, day, claim, known)
   local quota
-  wanted, quota = capped(request, lane, wanted, cap == '1')
+  wanted, quota = capped(request, lane, wanted, cap == '1', claim, tonumber(known))
   local leases, order, stopped, packs = {}, {}, {}, 0
   while wanted > 0 and packs < MAX_PACKS do
     local line, campaign = next_turn(lines)
@@ -207,11 +209,11 @@ local function grant(request, lane, owner, wanted, lines, cap, account, day)
   end
 end
 
-for place = 4, #ARGV, 9 do
+for place = 4, #ARGV, 11 do
   local lane, route, owner, wanted = ARGV[place], ARGV[place + 1], ARGV[place + 2], tonumber(ARGV[place + 3])
   if claim(lane, owner) then
     local lines = lines_of(lane, route, ARGV[place + 4], tonumber(ARGV[place + 5]))
-    grant((place - 4) / 9, lane, owner, wanted, lines, unpack(ARGV, place + 6, place + 8))
+    grant((place - 4) / 11, lane, owner, wanted, lines, unpack(ARGV, place + 6, place + 10))
   end
 end
 return { granted_leases, waits }

@@ -2,7 +2,9 @@
 --
 --   P cap:<lane>                          hash  cap: "<day> <starts> <ends> <per day> <per hour> <per minute>", the last one;
 --                                               lifted: 1 where it binds no more; at: the latest time anybody came with;
---                                               d, h, m: units counted in the day, hour and minute that began at D, H, M
+--                                               d, h, m: units counted in the day, hour and minute that began at D, H, M;
+--                                               by: the claim under which it was leased last, taken: units under that;
+--                                               missed: units that a failover lost, until: counted as outstanding so long
 --   P out                                 hash  lane -> units outstanding: leased and not settled
 --   penstock:{warmup:<account>}:account   hash  the same for a shared account, and out; "=<owner>": see account.lua
 --   P marks:<lane, or shared account>     hash  "<sending day> <mark>", "<sending day> complaints" -> how many
@@ -21,7 +23,7 @@ end
 
 -- What an account counts, or nil where it never had a cap.
 local function read_quota(key)
-  local held = redis.call('HMGET', key, 'cap', 'lifted', 'at', 'd', 'h', 'm', 'D', 'H', 'M')
+  local held = redis.call('HMGET', key, 'cap', 'lifted', 'at', 'd', 'h', 'm', 'D', 'H', 'M', 'by', 'taken', 'missed', 'until')
   if not held[1] then
     return nil
   end
@@ -33,6 +35,8 @@ local function read_quota(key)
     lifted = held[2] == '1', at = tonumber(held[3]),
     counts = { tonumber(held[4]), tonumber(held[5]), tonumber(held[6]) },
     begun = { tonumber(held[7]), tonumber(held[8]), tonumber(held[9]) },
+    by = held[10] or '', taken = tonumber(held[11] or 0),
+    missed = tonumber(held[12] or 0), missed_until = tonumber(held[13] or 0),
   }
 end
 
@@ -57,6 +61,9 @@ end
 local function touch(quota, now, out)
   local before = quota.at
   quota.at = math.max(quota.at, now)
+  if quota.missed and quota.at < quota.missed_until then
+    out = out + quota.missed
+  end
   for place = 1, 3 do
     local since = begun(quota, place)
     if since > before then
@@ -105,11 +112,29 @@ local function add_units(quota, units)
   end
 end
 
+-- A lane's owner says how many units it was ever granted under this claim. Where that is more than is written down, a failover
+-- has lost some: they count as used, and for a while as outstanding too, because the owner still has their leases.
+local MISSED_S = 900 -- a reply to the end of data may take ten minutes
+local function make_good(quota, claim, known)
+  local missed = known - (quota.by == claim and quota.taken or 0)
+  if missed > 0 then
+    if quota.at >= quota.missed_until then
+      quota.missed = 0
+    end
+    quota.missed, quota.missed_until = quota.missed + missed, quota.at + MISSED_S
+    add_units(quota, missed)
+    redis.call('HSET', quota.key, 'missed', quota.missed, 'until', exact(quota.missed_until))
+  end
+  quota.by, quota.taken = claim, known
+  redis.call('HSET', quota.key, 'by', claim, 'taken', known)
+end
+
 -- So many units are leased to a lane.
 local function take_units(P, lane, quota, units)
   if quota then
     add_units(quota, units)
     write_quota(quota)
+    redis.call('HINCRBY', quota.key, 'taken', units)
   end
   redis.call('HINCRBY', P .. 'out', lane, units)
 end
