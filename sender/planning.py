@@ -24,6 +24,7 @@ from sender.policy.progress import Progress
 from sender.policy.receivers import OTHER, Profiles
 from sender.policy.retry import RetryCurve
 from sender.queue.base import Queue
+from sender.queue.lane_holds import Words
 from sender.queue.warmups import Account, Use
 from sender.settings import Settings
 from sender.wards import IDENTITY, identity_name
@@ -44,6 +45,7 @@ class Known:
     progress: Mapping[str, Progress] = field(default_factory=dict)
     use: Mapping[str, Use] = field(default_factory=dict)
     others: Mapping[str, tuple[Others, ...]] = field(default_factory=dict)  # by receiver
+    holds: Words = field(default_factory=Words)  # of lanes, by an operator
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +117,7 @@ class Planner:
             curve=self._curve,
             rate=self._spec.rate or 0.0,
             priority=self._spec.priority,
+            spill_s=float(self._spec.spill),
         )
 
     def _route(self, receiver: str, members: Sequence[Member]) -> RouteOutlook:
@@ -127,6 +130,7 @@ class Planner:
                 source=member.name,
                 speed=speed,
                 account=f"{member.name}/{receiver}" if self._plan(member, receiver) is not None else "",
+                held=self._held(member, receiver),
             )
             for member in members
         ]
@@ -140,6 +144,10 @@ class Planner:
             expectation=self._expectation(receiver),
             parallel=sum(bands) / largest,
         )
+
+    def _held(self, member: Member, receiver: str) -> float:
+        hold = self._known.holds.of(LaneId(source=member.name, receiver=receiver), self._now)
+        return hold.until if hold is not None else 0.0
 
     def _plan(self, member: Member, receiver: str) -> Plan | None:
         if not member.imagined:
@@ -208,6 +216,7 @@ async def known_of(
         progress={name: Progress.decode(state.body) for name, state in kept.items()},
         use={account.name: use for account, use in used.items()},
         others=await _others(queue, spec.pool, campaign, profiles),
+        holds=Words(await queue.lane_holds()),
     )
 
 

@@ -18,6 +18,7 @@ from sender.policy.progress import Progress
 from sender.policy.receivers import Profiles
 from sender.queue.base import LeaseRequest, RowBatch
 from sender.queue.control import Control
+from sender.queue.lane_holds import LaneHold
 from sender.queue.memory import MemoryQueue
 from sender.queue.warmups import Account, Change
 from sender.settings import Settings, load
@@ -109,9 +110,10 @@ def test_bands_below_the_plan_s_least_are_for_warm_sources_alone(tmp_path: Path)
 
 def test_the_campaign_s_own_words_are_kept(tmp_path: Path) -> None:
     scenario = planner(
-        configured(tmp_path), rate="3600/h", priority=2, give_up="1d", deadline="2027-01-12T00:00:00Z"
+        configured(tmp_path), rate="3600/h", priority=2, give_up="1d", spill="6h", deadline="2027-01-12T00:00:00Z"
     ).scenario()
     assert (scenario.rate, scenario.priority, scenario.curve.give_up_s) == (1.0, 2, 86_400)
+    assert scenario.spill_s == 6 * 3_600
     assert scenario.schedule.deadline == scenario.curve.not_after == NOW + 86_400
 
 
@@ -152,6 +154,13 @@ async def test_the_store_says_where_a_lane_stands_and_what_it_has_used(tmp_path:
     assert account.progress == progress
     assert (account.day, account.hour) == (3, 3)
     assert account.tally == Tally(delivered=2, deferred=1, used=3)
+
+
+async def test_a_lane_that_an_operator_holds_is_held(tmp_path: Path) -> None:
+    settings, queue = configured(tmp_path), MemoryQueue()
+    await queue.hold_lanes([LaneHold(source="old", receiver="other", until=NOW + 60)])
+    routes = planner(settings, await asked(queue, settings)).scenario().routes
+    assert [[lane.held for lane in route.lanes] for route in routes] == [[0, 0], [0, 0], [NOW + 60, 0]]
 
 
 async def test_what_many_attempts_came_to_is_expected_of_the_next_ones(tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ class Bind(StrEnum):
     PLAN_HOUR = "plan_hour"
     PLAN_MINUTE = "plan_minute"
     STOPPED = "stopped"  # the warmup has stopped the lane
+    HELD = "held"  # an operator holds it
     MESSAGE_RATE = "message_rate"  # limits.messages_per_second
     CONNECTIONS = "connections"  # limits.connections, with messages_per_connection, at the latency assumed
     CONNECTION_RATE = "connection_rate"  # limits.connections_per_minute
@@ -123,6 +124,7 @@ class LaneOutlook:
     source: str
     speed: Speed
     account: str = ""  # whose caps hold it; "": it is warm
+    held: float = 0.0  # until when an operator holds it, Unix seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,7 +160,13 @@ class Scenario:
     curve: RetryCurve
     rate: float = 0.0  # envelopes a second, of the whole campaign; 0: no limit
     priority: int = 5
-    spill_s: float = 0.0  # how long warm sources leave everything to those that warm up; FOR_EVER: as long as there are any
+    # For how long, from the start on, warm sources leave everything to those that warm up; FOR_EVER: as long as there are any.
+    spill_s: float = 0.0
+
+    @property
+    def spills(self) -> float:
+        """When warm sources take what they can, Unix seconds."""
+        return max(self.now, self.schedule.start) + self.spill_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -100,7 +100,7 @@ class _Run:
     def _rates(self, route: Route) -> None:
         """What each lane would take, were the campaign as a whole not limited."""
         reserved, common = (route.stock.ready(reserved=kept) > LITTLE for kept in (True, False))
-        left_to_others = self._now < self._scenario.now + self._scenario.spill_s and any(lane.warming for lane in route.lanes)
+        left_to_others = self._now < self._scenario.spills and any(lane.warming for lane in route.lanes)
         for lane in route.lanes:
             permitted, lane.bind = self._permitted(route, lane)
             lane.takes_reserved = reserved and not lane.warming
@@ -110,6 +110,8 @@ class _Run:
             self._take_turns(route, lane, permitted, may_take)
 
     def _permitted(self, route: Route, lane: Lane) -> tuple[float, Bind]:
+        if self._now < lane.outlook.held:
+            return 0.0, Bind.HELD
         speed = lane.outlook.speed.per_second * route.outlook.parallel
         if lane.account is None:
             return speed, lane.outlook.speed.bind
@@ -149,11 +151,12 @@ class _Run:
         """When something changes: windows, what is used up, what comes back."""
         now = self._now
         yield self._day.ends
-        if self._scenario.spill_s and now < self._scenario.now + self._scenario.spill_s:
-            yield self._scenario.now + self._scenario.spill_s
+        if now < self._scenario.spills:
+            yield self._scenario.spills
         total = 0.0
         for route in self._unfinished():
             yield route.stock.next_due()
+            yield from (lane.outlook.held for lane in route.lanes if now < lane.outlook.held)
             for reserved in (True, False):
                 flow = sum(lane.flow for lane in route.lanes if lane.takes_reserved == reserved)
                 yield _used_up(now, route.stock.ready(reserved=reserved), flow)

@@ -9,7 +9,16 @@ from sender.policy.forecast_stock import LITTLE, Stock
 from sender.policy.schedule import FOR_EVER
 
 # Where nothing flows, what ends first counts.
-_SOONEST = (Bind.CAMPAIGN_RATE, Bind.TURN, Bind.PLAN_HOUR, Bind.PLAN_DAY, Bind.IDENTITY, Bind.SPILL, Bind.STOPPED)
+_SOONEST = (
+    Bind.CAMPAIGN_RATE,
+    Bind.TURN,
+    Bind.PLAN_HOUR,
+    Bind.PLAN_DAY,
+    Bind.IDENTITY,
+    Bind.SPILL,
+    Bind.HELD,
+    Bind.STOPPED,
+)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -114,6 +114,13 @@ def test_a_lane_that_is_held_does_not_go_on_and_one_that_is_stopped_sends_nothin
     assert (after(google.begins), google.binding) == (48, Bind.STOPPED)
 
 
+def test_a_lane_that_an_operator_holds_waits_for_the_end_of_it() -> None:
+    (google,) = forecast(scenario(route(3600, replace(WARM, held=NOW + 2 * HOUR)))).routes
+    assert (after(google.begins), after(google.eta), google.binding) == (2, about(3), Bind.HELD)
+    (google,) = forecast(scenario(route(3600, replace(WARM, held=FOR_EVER)))).routes
+    assert (google.eta, google.binding) == (FOR_EVER, Bind.HELD)
+
+
 def test_what_does_not_fit_spills_to_warm_sources_at_once_later_or_never() -> None:
     def played(spill_s: float) -> tuple[float, float]:
         (google,) = forecast(scenario(route(720, WARM, COLD), spill_s=spill_s)).routes
@@ -121,6 +128,9 @@ def test_what_does_not_fit_spills_to_warm_sources_at_once_later_or_never() -> No
 
     assert played(0.0) == (about(0.19, abs=0.01), 675)  # cold takes 4 a minute of it
     assert played(6 * HOUR) == (about(6.13, abs=0.01), 480)  # cold has had its 240 by then
+    late = Schedule(start=NOW + 12 * HOUR)
+    (google,) = forecast(scenario(route(720, WARM, COLD), spill_s=6 * HOUR, schedule=late)).routes
+    assert after(google.eta) == about(18.13, abs=0.01)
     assert played(FOR_EVER) == (about(27.25), 0)  # a day's 240, and four hours of 120
 
 

@@ -14,6 +14,7 @@ WORDS = {
     Bind.PLAN_HOUR: "warmup, an hour",
     Bind.PLAN_MINUTE: "warmup, a minute",
     Bind.STOPPED: "warmup, stopped",
+    Bind.HELD: "held by an operator",
     Bind.MESSAGE_RATE: "limit, messages/s",
     Bind.CONNECTIONS: "limit, connections",
     Bind.CONNECTION_RATE: "limit, connections/min",
