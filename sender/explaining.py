@@ -11,6 +11,8 @@ from typing import assert_never
 from sender.events import Event
 from sender.explaining_campaigns import OVER, campaign_reasons, ended_with_it, expansion, unknown_campaign
 from sender.explaining_lanes import closed_reasons, lane_reason, route_reasons, work_words
+from sender.explaining_spill import gone, nobody_takes, takers
+from sender.explaining_spill import notes as spill_notes
 from sender.explanation import (
     FOR_EVER,
     Explanation,
@@ -129,7 +131,10 @@ def _later(facts: EnvelopeFacts) -> Iterator[Reason]:
         text, origin = "it was not tried: something that it needs was not there, or was stopped", "the process's log"
     yield retry_reason(found.due, now, text, origin)
     if found.route is not None:
-        yield from closed_reasons(facts.fleet, found.route, found.due)
+        only = takers(facts)
+        able = facts.fleet if only is None else facts.fleet.among(only)
+        if able.of_pool(found.route.pool) or not found.route.source:  # else a scheduler lets the others take it
+            yield from closed_reasons(able, found.route, found.due)
 
 
 def _ready(facts: EnvelopeFacts) -> Iterator[Reason]:
@@ -140,10 +145,17 @@ def _ready(facts: EnvelopeFacts) -> Iterator[Reason]:
     yield from held
     if found.route is None:
         yield Reason(limit=Limit.TURN, text="it is deep in a long list")
+        return
+    only = takers(facts)
+    able = fleet if only is None else fleet.among(only)
+    if found.route.source and not able.of_pool(found.route.pool):
+        yield gone(found.route)
     elif held:
-        yield from closed_reasons(fleet, found.route, max(reason.last for reason in held))
+        yield from closed_reasons(able, found.route, max(reason.last for reason in held))
+    elif only is not None and not only:
+        yield nobody_takes(facts)
     else:
-        yield from route_reasons(fleet, found.route, found.ahead)
+        yield from route_reasons(able, found.route, found.ahead)
 
 
 def _notes(facts: EnvelopeFacts) -> Iterator[Note]:
@@ -155,6 +167,7 @@ def _notes(facts: EnvelopeFacts) -> Iterator[Note]:
     if found.route is not None:
         work = f", {work_words(facts.work)}" if facts.work is not None and facts.work.ready else ""
         yield Note(name="route", text=f"{found.route}{work}")
+    yield from spill_notes(facts)
     if found.ahead:
         yield Note(name="before it", text=f"about {found.ahead:,} of its campaign")
     if last is not None:

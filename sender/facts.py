@@ -1,15 +1,17 @@
 """What the queue and the configuration know about an envelope, a campaign or a lane: gathered here, explained elsewhere."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
+from sender.assignments import Assignments
 from sender.content.spec import CampaignSpec, parse
 from sender.errors import ConfigErrors
 from sender.events import Event
+from sender.leasing import Warming
 from sender.model import LaneId, Source, State
-from sender.policy.receivers import DEFAULT
+from sender.policy.receivers import DEFAULT, Profiles
 from sender.queue.base import CampaignStatus, Queue
 from sender.queue.control import Control
 from sender.queue.finding import Found, LaneReport, RouteWork, Waits, Whereabouts
@@ -17,6 +19,7 @@ from sender.queue.lane_holds import LaneHold
 from sender.queue.warmups import OTHER, Account, Use
 from sender.settings import Settings
 from sender.wards import identity_name
+from sender.warmth import Warmth
 
 _FRESH_S = 10.0  # a lane that said nothing for so long does not run any more
 _ROUTES_SHOWN = 10
@@ -50,6 +53,10 @@ class FleetFacts:
     def of_pool(self, pool: str) -> list[Source]:
         return [source for source in self.sources if source.pool == pool]
 
+    def among(self, names: Set[str]) -> "FleetFacts":
+        """The same, with these sources alone."""
+        return replace(self, sources=[source for source in self.sources if source.name in names])
+
     def file_of(self, rule: str) -> str:
         """Where a rule stands; "" for those of the program itself."""
         return self.files.get(rule.partition("/")[0], "")
@@ -82,6 +89,7 @@ class EnvelopeFacts:
     found: Found
     work: RouteWork | None  # on its route, of all campaigns
     last: Event | None  # the newest event about it, if it is among the newest
+    warming: Mapping[str, Warming] = field(default_factory=dict)  # READY: how each source of its pool stands at its receiver
     parked: bool | None = None  # UNKNOWN: an operator may still send it again; None: too many are parked to look through
 
 
@@ -139,8 +147,30 @@ async def envelope_facts(queue: Queue, settings: Settings, campaign: str, ordina
         found=found,
         work=(await queue.work_on([found.route]))[found.route] if found.route is not None else None,
         last=await _last(queue, campaign, ordinal, found),
+        warming=await _warming(queue, settings, found),
         parked=await _parked(queue, campaign, ordinal) if doubted else False,
     )
+
+
+async def _warming(queue: Queue, settings: Settings, found: Found) -> Mapping[str, Warming]:
+    """What delivery processes make of the same progress."""
+    if found.where is not Whereabouts.READY or found.route is None:
+        return {}
+    now, holds = await queue.time(), await queue.lane_holds()
+    warmth = Warmth(
+        queue,
+        Assignments.of(settings, Profiles.parse(settings.receivers)),
+        settings.sources,
+        lambda: now,
+        held=lambda lane: any(hold.covers(lane) and now < hold.until for hold in holds),
+    )
+    await warmth.look()
+    lanes = [LaneId(source=name, receiver=found.route.receiver) for name in _pool(settings, found.route.pool)]
+    return {lane.source: warmth.warming(lane) for lane in lanes}
+
+
+def _pool(settings: Settings, pool: str) -> list[str]:
+    return [source.name for source in settings.sources if source.pool == pool]
 
 
 async def _parked(queue: Queue, campaign: str, ordinal: int) -> bool | None:

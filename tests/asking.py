@@ -74,6 +74,7 @@ async def store(
     expanded: bool = True,
     running: bool = True,
     spec: Mapping[str, object] = SPEC,
+    fields: Mapping[str, str] | None = None,
 ) -> Store:
     """A campaign of a thousand, all of them ready on a route, and what its lanes say."""
     queue, document = Store(), dump(parse(dict(spec), file="spring"))
@@ -86,7 +87,7 @@ async def store(
     await queue.close_rows("spring", 1)
     if expanded:
         some = [
-            Envelope(campaign="spring", ordinal=number, address=f"r{number}@gmail.com", queued_at=NOW - 60)
+            Envelope(campaign="spring", ordinal=number, address=f"r{number}@gmail.com", fields=fields or {}, queued_at=NOW - 60)
             for number in range(recipients)
         ]
         packs = tuple(RoutedPack(route=route, pack=pack, count=size(pack)) for pack in encode_all(some, 200))

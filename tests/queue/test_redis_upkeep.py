@@ -21,6 +21,7 @@ from tests.queue.feeding import (
     leased,
     opened,
     settlement,
+    wish,
 )
 from tests.queue.unreliable import Unreliable
 
@@ -143,3 +144,16 @@ async def test_claims_as_an_older_program_wrote_them_lock_no_lane(queue: RedisQu
     for _ in range(16):
         await queue.reclaim(QUEUED_AT)
     assert len(flat(await leased(queue, 10))) == 10
+
+
+@pytest.mark.row("F48")
+async def test_what_waits_without_scores_lies_where_it_always_lay(queue: RedisQueue, client: Client) -> None:
+    """So what an earlier program has queued is found, and what this one queues an earlier one would find."""
+    await filled(queue, 20)
+    (lease,) = await queue.lease([wish(10)], QUEUED_AT)
+    await queue.settle([settlement(lease, again=[(place, QUEUED_AT + 60) for place in range(10)])], QUEUED_AT)
+    (keys,) = await client.run([("KEYS", "penstock:{p*")])
+    names = {key.decode().partition("}:")[2] for key in keys}
+    waiting = {"packs:spring:main/google", "where:spring", "later:spring", "due", "routes", "turns:main/google"}
+    assert waiting | {"ages:main/google", "waiting", "count:spring"} <= names
+    assert not [name for name in names if name.startswith(("packs0", "packs1", "packs3", "owned", "places"))]

@@ -1,0 +1,103 @@
+"""Why an envelope waits for some sources of its pool and not for others."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sender.explanation import Limit, Note
+from sender.queue.base import Again, Settlement
+from sender.queue.lane_holds import LaneHold
+from sender.settings import Settings, load
+from tests.asking import NOW, ROUTE, SPEC, Store, configured, leased, message, paused, report, store
+
+WAITS = SPEC | {"spill": "wait"}
+SOURCES = '[[source]]\nname = "cold"\nehlo = "a.example"\nwarmup = "slow"\n[[source]]\nname = "warm"\nehlo = "b.example"\n'
+SLOW = "engagement_min = 50\n[stages]\nday = [100]\n"
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return configured(tmp_path)
+
+
+@pytest.fixture
+def warming(tmp_path: Path) -> Settings:
+    """A pool of two, one of which warms up."""
+    (tmp_path / "warmup").mkdir()
+    (tmp_path / "warmup" / "slow.toml").write_text(SLOW)
+    (tmp_path / "sources.toml").write_text(SOURCES)
+    return load(tmp_path)
+
+
+async def staying(queue: Store, source: str, due: float = 0.0) -> None:
+    lease = await leased(queue)
+    again = tuple(
+        Again(position=place, envelope=replace(one, attempts=1), due=due, source=source)
+        for place, one in enumerate(lease.envelopes)
+    )
+    await queue.settle([Settlement(lease=lease.id, route=ROUTE, campaign="spring", again=again)], NOW)
+
+
+async def test_what_stays_with_a_source_waits_for_that_one(settings: Settings) -> None:
+    queue = await store(paused("s1", NOW + 900), report("s2", "nothing to send"))
+    await staying(queue, "s1")
+    found = await message(queue, settings, 3)
+    assert (found.state, found.next) == ("ready", NOW + 900)
+    assert found.reasons[0].text.startswith("s1/google is paused")
+    assert Note(name="stays with", text="s1, since its receiver deferred it because of that source") in found.notes
+    assert "s2/google is free" in (await message(queue, settings, 700)).reasons[0].text
+
+
+async def test_and_says_so_while_it_waits_for_its_retry(settings: Settings) -> None:
+    queue = await store(paused("s1", NOW + 900), report("s2", "nothing to send"))
+    await staying(queue, "s1", NOW + 240)
+    assert (await message(queue, settings, 3)).next == NOW + 900
+
+
+@pytest.mark.parametrize("due", [0.0, NOW + 240])
+async def test_a_source_that_is_gone_will_be_let_go_of(settings: Settings, due: float) -> None:
+    queue = await store(report("s1", "nothing to send"))
+    await staying(queue, "old", due)
+    found = await message(queue, settings, 3)
+    if due:
+        assert [reason.limit for reason in found.reasons] == [Limit.RETRY]
+    else:
+        assert [reason.limit for reason in found.reasons] == [Limit.SCHEDULER]
+        assert "from old again, which is not in pool 'main' any more" in found.reasons[0].text
+
+
+async def test_what_is_left_to_sources_that_warm_up_waits_for_their_cap(warming: Settings) -> None:
+    cap = report("cold", "cap", until=NOW + 9_000, why="cold/google: 100 a day, used up")
+    queue = await store(cap, report("warm", "nothing to send"), spec=WAITS)
+    found = await message(queue, warming, 3)
+    assert found.next == NOW + 9_000
+    assert "cold/google has sent what its warmup permits for now" in found.reasons[0].text
+    assert Note(name="left to", text="cold, warming up (spill, in the campaign's file)") in found.notes
+
+
+async def test_until_its_time_has_come(warming: Settings) -> None:
+    cap = report("cold", "cap", until=NOW + 9_000, why="")
+    queue = await store(cap, report("warm", "nothing to send"), spec=SPEC | {"spill": "5m"})
+    found = await message(queue, warming, 3)
+    (note,) = [note for note in found.notes if note.name == "left to"]
+    assert (note.text, note.at) == ("cold, warming up (spill, in the campaign's file); until", NOW - 60 + 300)
+    queue = await store(cap, report("warm", "nothing to send"), spec=SPEC | {"spill": "50s"})
+    assert "warm/google is free" in (await message(queue, warming, 3)).reasons[0].text
+
+
+async def test_whom_they_do_not_take_and_whom_an_operator_holds_nobody_waits_for(warming: Settings) -> None:
+    queue = await store(report("warm", "nothing to send"), spec=WAITS, fields={"engagement": "10"})
+    assert "warm/google is free" in (await message(queue, warming, 3)).reasons[0].text
+    queue = await store(report("warm", "nothing to send"), spec=WAITS)
+    await queue.hold_lanes([LaneHold(source="cold", receiver="google", until=NOW + 60, by="ann", at=NOW)])
+    assert "warm/google is free" in (await message(queue, warming, 3)).reasons[0].text
+
+
+async def test_where_all_warm_up_and_none_writes_to_it(tmp_path: Path) -> None:
+    (tmp_path / "warmup").mkdir()
+    (tmp_path / "warmup" / "slow.toml").write_text(SLOW)
+    (tmp_path / "sources.toml").write_text(SOURCES.partition('[[source]]\nname = "warm"')[0])
+    queue = await store(report("cold", "nothing to send"), fields={"engagement": "10"})
+    (reason,) = (await message(queue, load(tmp_path), 3)).reasons
+    assert reason.text == "all sources of its pool warm up, and write to nobody with an engagement below 50"
