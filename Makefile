@@ -1,6 +1,7 @@
 # make demo   send to receivers of our own, with nothing installed but Python
 # make test   everything a change must pass: lint, types, tests against real servers (installs them on Debian, and says so)
 # make faults the whole fault matrix with real processes, and the table of it: about 30 minutes; `make test` plays the short half
+# make simulation   our warmup plan and the published ladders for 45 days on virtual time, and the table of it: about 10 minutes
 #
 # Python packages go to .venv, in the versions and with the hashes of deploy/constraints*.txt; nothing else is touched.
 # A bare Debian 12 needs make, git and python3-venv.
@@ -14,7 +15,7 @@ PIP_TOOLS := pip-tools==7.6.2 # only `make constraints` needs it, on a maintaine
 TESTS ?= tests
 FAULTS := $(addprefix tests/scenarios/,test_caps.py test_faults.py test_long_tail.py test_memory.py)
 
-.PHONY: demo test faults lint bench clean constraints servers
+.PHONY: demo test faults simulation lint bench clean constraints servers
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/installed
@@ -25,6 +26,9 @@ test: servers lint
 
 faults: servers $(VENV)/installed-dev
 	$(BIN)/python -m pytest -m "" $(FAULTS)
+
+simulation: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -s -m "" tests/simulation
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check

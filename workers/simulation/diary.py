@@ -23,7 +23,7 @@ class Diary:
 def keep_diary(setup: Setup, mailing: Mailing, days: int, progress: Callable[[int], None] = lambda day: None) -> Diary:
     """Play so many days; `progress` is told of each that is over."""
     book = Book()
-    setup = replace(setup, start=mailing.starts, on_attempt=book.note, on_change=book.change)
+    setup = replace(setup, start=mailing.starts, on_attempt=book.note, on_change=book.change, on_complaint=book.complained)
     troubles = play(setup, lambda stage: _Days(stage, mailing, book, progress).run(days))
     return Diary(days=tuple(book), troubles=troubles)
 

@@ -17,8 +17,7 @@ Share = Annotated[float, Meta(ge=0, le=1)]
 Count = Annotated[int, Meta(ge=0, le=1_000_000)]
 Days = Annotated[int, Meta(ge=1, le=366)]
 
-_WEEK = 7
-DEFAULT_FILE = "built-in"
+_WEEK, _DAY_HOURS = 7, 24
 
 
 class Segment(Struct, frozen=True, kw_only=True):
@@ -101,6 +100,8 @@ def _problems(mailing: Mailing, receivers: frozenset[str]) -> list[tuple[str, st
         for place, event in enumerate(mailing.event)
         if event.receiver and event.receiver not in mailing.receivers
     ]
+    if mailing.hour + mailing.hours > _DAY_HOURS:
+        found.append(("hours", f"hour and hours come to {mailing.hour + mailing.hours}; a day has {_DAY_HOURS}"))
     for key, shares in (("receivers", mailing.receivers.values()), ("segment", [part.share for part in mailing.segment])):
         total = sum(shares)
         if abs(total - 1.0) > 0.001:

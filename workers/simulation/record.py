@@ -68,6 +68,10 @@ class Book:
         if receiver:
             self.lane(LaneId(source=source, receiver=receiver)).changes.append(decision)
 
+    def complained(self, lane: LaneId) -> None:
+        """A reader of this lane's mail has complained."""
+        self.lane(lane).complaints += 1
+
     def note(self, attempt: Attempt) -> None:
         """Count an attempt."""
         entry, outcome = self.lane(attempt.lane), attempt.outcome

@@ -73,6 +73,7 @@ class Setup:
     stages: Mapping[LaneId, int] = field(default_factory=dict)  # where lanes have got to, from 0; others are at the first
     on_attempt: Callable[[Attempt], None] = lambda attempt: None
     on_change: Callable[[str, Decision], None] = lambda lane, decision: None  # what became of a lane's progress
+    on_complaint: Callable[[LaneId], None] = lambda lane: None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -233,7 +234,9 @@ class Stage:
         """A receiver has taken a message; some readers complain."""
         if isinstance(entry, Taken) and any(map(self.internet.office(entry.receiver).complains, entry.recipients)):
             source = self._sources[entry.source]
-            self._complaints[LaneId(source=source, receiver=self.receiver(entry.receiver))] += 1
+            lane = LaneId(source=source, receiver=self.receiver(entry.receiver))
+            self._complaints[lane] += 1
+            self.setup.on_complaint(lane)
 
 
 def play(setup: Setup, story: Callable[[Stage], Awaitable[T]]) -> T:
