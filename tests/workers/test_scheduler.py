@@ -20,6 +20,7 @@ from sender.queue.memory import MemoryQueue
 from sender.queue.owners import OWNER_LIFE_S
 from sender.settings import load
 from tests.queue.feeding import ROUTE, conserved, filled, leased, settlement
+from tests.queue.warming import capped, marked
 from tests.rig import EPOCH, clock
 from workers.process import Process
 from workers.scheduler import schedule
@@ -71,14 +72,14 @@ class Diary(MemoryQueue):
 
 
 @asynccontextmanager
-async def scheduling(queue: Diary) -> AsyncIterator[LogCapture]:
+async def scheduling(queue: Diary, *, config: Path | None = None, metrics: Metrics | None = None) -> AsyncIterator[LogCapture]:
     said = LogCapture()
     process = Process(
         name="scheduler-0",
-        settings=load(),
+        settings=load(config),
         queue=queue,
         clock=clock,
-        metrics=Metrics(),
+        metrics=metrics or Metrics(),
         log=structlog.wrap_logger(None, processors=[said]),
         draining=trio.Event(),
     )
@@ -161,6 +162,25 @@ async def test_after_the_store_was_away_all_goes_on_and_the_operator_was_told_on
     for duty in ("promote", "reclaim", "beats"):
         assert min(at for at in queue.asked[duty] if at > back) < back + 1.5
     assert [entry["why"] for entry in said.entries if entry["event"] == "trouble"] == ["the store is away"]
+
+
+async def test_a_source_with_a_plan_gets_its_caps_and_is_told_of_and_counted(tmp_path: Path, autojump_clock: MockClock) -> None:
+    (tmp_path / "sources.toml").write_text('[[source]]\nname = "s1"\nehlo = "a.example"\nwarmup = "steady"\n')
+    queue, metrics = Diary(), Metrics()
+    await filled(queue, 20)
+    async with scheduling(queue, config=tmp_path, metrics=metrics) as said:
+        await trio.sleep(0.5)
+        (lease,) = await queue.lease([capped(20)], clock())
+        assert len(lease.envelopes) == 2  # a minute of the first stage
+        await queue.settle([marked(lease)], clock())
+        await trio.sleep(4)
+    (told,) = [entry for entry in said.entries if entry["event"] == "warmup"]
+    assert (told["lane"], told["what"], told["why"]) == ("s1/google", "begin", "begins at stage 1 of 34 (200 a day)")
+    labels = {"source": "s1", "receiver": "google"}
+    found = [
+        metrics.registry.get_sample_value(f"penstock_warmup_{name}", labels) for name in ("cap_envelopes", "used_envelopes")
+    ]
+    assert found == [200, 2]
 
 
 async def test_draining_ends_it_at_once(autojump_clock: MockClock) -> None:
