@@ -11,7 +11,7 @@ from typing import assert_never
 from sender.events import Event
 from sender.explaining_campaigns import OVER, campaign_reasons, ended_with_it, expansion, unknown_campaign
 from sender.explaining_lanes import closed_reasons, lane_reason, route_reasons, work_words
-from sender.explaining_spill import gone, nobody_takes, takers
+from sender.explaining_spill import gone, nobody_takes, sooner, takers
 from sender.explaining_spill import notes as spill_notes
 from sender.explanation import (
     FOR_EVER,
@@ -155,7 +155,7 @@ def _ready(facts: EnvelopeFacts) -> Iterator[Reason]:
     elif only is not None and not only:
         yield nobody_takes(facts)
     else:
-        yield from route_reasons(able, found.route, found.ahead)
+        yield from sooner(facts, route_reasons(able, found.route, found.ahead))
 
 
 def _notes(facts: EnvelopeFacts) -> Iterator[Note]:

@@ -1,6 +1,7 @@
 """Who of a pool may take an envelope that is ready: some stay with one source, some are left to sources that warm up."""
 
-from collections.abc import Iterator, Set
+from collections.abc import Iterable, Iterator, Set
+from dataclasses import replace
 
 from sender.explanation import FOR_EVER, Limit, Note, Reason, joined
 from sender.facts import EnvelopeFacts
@@ -41,6 +42,14 @@ def _until(facts: EnvelopeFacts, envelope: Envelope) -> float:
     return Spill(after_s=float(spec.spill), start=start).until(envelope.queued_at)
 
 
+def sooner(facts: EnvelopeFacts, reasons: Iterable[Reason]) -> Iterator[Reason]:
+    """What binds the sources that it is left to binds for no longer than it is left to them."""
+    until = _until(facts, facts.found.envelope) if facts.found.envelope is not None else -FOR_EVER
+    for reason in reasons:
+        left = facts.fleet.now < until < reason.last
+        yield replace(reason, until=until) if left and not (facts.found.route and facts.found.route.source) else reason
+
+
 def nobody_takes(facts: EnvelopeFacts) -> Reason:
     """All sources of its pool warm up, and none of them writes to who is so little engaged."""
     least = min(warming.engagement_min for warming in facts.warming.values())
@@ -62,5 +71,6 @@ def notes(facts: EnvelopeFacts) -> Iterator[Note]:
     elif found.envelope is not None and (until := _until(facts, found.envelope)) > facts.fleet.now:
         cold = sorted(name for name, warming in facts.warming.items() if warming.choice is Choice.ENGAGED)
         if cold:
-            text = f"{joined(cold)}, warming up (spill, in the campaign's file)" + ("; until" if until < FOR_EVER else "")
+            ends = "for as long as they do" if until == FOR_EVER else "then to all of its pool"
+            text = f"{joined(cold)}, warming up; {ends} [spill, in the campaign's file]"
             yield Note(name="left to", text=text, at=until if until < FOR_EVER else None)

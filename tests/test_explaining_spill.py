@@ -73,7 +73,8 @@ async def test_what_is_left_to_sources_that_warm_up_waits_for_their_cap(warming:
     found = await message(queue, warming, 3)
     assert found.next == NOW + 9_000
     assert "cold/google has sent what its warmup permits for now" in found.reasons[0].text
-    assert Note(name="left to", text="cold, warming up (spill, in the campaign's file)") in found.notes
+    text = "cold, warming up; for as long as they do [spill, in the campaign's file]"
+    assert Note(name="left to", text=text) in found.notes
 
 
 async def test_until_its_time_has_come(warming: Settings) -> None:
@@ -81,7 +82,8 @@ async def test_until_its_time_has_come(warming: Settings) -> None:
     queue = await store(cap, report("warm", "nothing to send"), spec=SPEC | {"spill": "5m"})
     found = await message(queue, warming, 3)
     (note,) = [note for note in found.notes if note.name == "left to"]
-    assert (note.text, note.at) == ("cold, warming up (spill, in the campaign's file); until", NOW - 60 + 300)
+    assert note.text == "cold, warming up; then to all of its pool [spill, in the campaign's file]"
+    assert note.at == found.next == NOW - 60 + 300, "the cap opens later, and is not waited for"
     queue = await store(cap, report("warm", "nothing to send"), spec=SPEC | {"spill": "50s"})
     assert "warm/google is free" in (await message(queue, warming, 3)).reasons[0].text
 
