@@ -126,7 +126,7 @@ def look(ward: Ward, state: Kept | None, use: Use, now: float) -> tuple[Standing
         plan=ward.plan,
         progress=after,
         use=use,
-        tally=ward.tally(use, after.day),
+        tally=counted if progress is not None and progress.day == after.day else ward.tally(use, after.day),
         cap=cap_of(ward.plan, after, ward.plan.day(now)),
         kept=state is not None or bool(use.marks) or use.day > 0,
     )
