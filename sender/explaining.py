@@ -11,7 +11,7 @@ from typing import assert_never
 from sender.events import Event
 from sender.explaining_campaigns import OVER, campaign_reasons, ended_with_it, expansion, unknown_campaign
 from sender.explaining_lanes import closed_reasons, lane_reason, route_reasons, work_words
-from sender.explaining_spill import gone, nobody_takes, sooner, takers
+from sender.explaining_spill import nobody_takes, sooner, takers
 from sender.explaining_spill import notes as spill_notes
 from sender.explanation import (
     FOR_EVER,
@@ -133,8 +133,7 @@ def _later(facts: EnvelopeFacts) -> Iterator[Reason]:
     if found.route is not None:
         only = takers(facts)
         able = facts.fleet if only is None else facts.fleet.among(only)
-        if able.of_pool(found.route.pool) or not found.route.source:  # else a scheduler lets the others take it
-            yield from closed_reasons(able, found.route, found.due)
+        yield from closed_reasons(able, found.route, found.due)
 
 
 def _ready(facts: EnvelopeFacts) -> Iterator[Reason]:
@@ -148,9 +147,7 @@ def _ready(facts: EnvelopeFacts) -> Iterator[Reason]:
         return
     only = takers(facts)
     able = fleet if only is None else fleet.among(only)
-    if found.route.source and not able.of_pool(found.route.pool):
-        yield gone(found.route)
-    elif held:
+    if held:
         yield from closed_reasons(able, found.route, max(reason.last for reason in held))
     elif only is not None and not only:
         yield nobody_takes(facts)

@@ -19,13 +19,14 @@ from sender.explanation import (
     overdue,
     printable,
     retry_reason,
+    span,
 )
 from sender.facts import CampaignFacts, FleetFacts
 from sender.model import State
 from sender.policy.schedule import Schedule
 from sender.queue.base import CampaignStatus
 from sender.queue.finding import Found, Waits
-from sender.schema import rate_text
+from sender.schema import SPILL_WAIT, rate_text
 
 OVER = (Limit.CANCELLED, Limit.DEADLINE)
 
@@ -45,8 +46,16 @@ def explain_campaign(facts: CampaignFacts, fleet: FleetFacts) -> Explanation:
         text = f"{counted(facts.status.waiting_batches, 'batch')} of recipients wait in the inbox for an expander"
         reasons.append(Reason(limit=Limit.EXPANSION, text=text, origin="penstock run expander"))
     held = held or _all_aside(facts.waits)
-    notes = (Note(name="recipients", text=_counts(facts, facts.status)), *_routes(facts, fleet, held=held))
+    counts = Note(name="recipients", text=_counts(facts, facts.status))
+    notes = (counts, *_spill(facts), *_routes(facts, fleet, held=held))
     return Explanation(subject=facts.campaign, state=str(phase), reasons=bound(reasons), notes=notes)
+
+
+def _spill(facts: CampaignFacts) -> Iterator[Note]:
+    """It may wait where sources warm up, while others have nothing to do."""
+    if facts.spec is not None and facts.spec.spill:
+        ends = "as long as they do" if facts.spec.spill == SPILL_WAIT else f"for {span(facts.spec.spill)} each"
+        yield Note(name="spill", text=f"where sources warm up, recipients are left to those {ends}")
 
 
 def campaign_reasons(facts: CampaignFacts, found: Found | None, now: float) -> Iterator[Reason]:

@@ -35,7 +35,10 @@ _WORDS = {
 
 def route_reasons(fleet: FleetFacts, route: Route, ahead: int | None = None) -> Iterator[Reason]:
     """What keeps the next envelope of this route, or the one with so many `ahead` of it."""
-    sources = fleet.of_pool(route.pool)
+    sources = [source for source in fleet.of_pool(route.pool) if route.source in ("", source.name)]
+    if route.source and not sources:
+        yield _gone(route)
+        return
     able = [source for source in sources if source.host in ("", *fleet.hosts)]
     if not sources or not fleet.owners or not able:
         yield _nobody(fleet, route, sources)
@@ -58,6 +61,12 @@ def route_reasons(fleet: FleetFacts, route: Route, ahead: int | None = None) -> 
         yield Reason(limit=Limit.LANE, text=text, origin=f"sources {joined([lane.source for lane in lanes])}")
     else:
         yield _all_closed(fleet, reports)
+
+
+def _gone(route: Route) -> Reason:
+    """What waits there stays with a source that is not there any more."""
+    text = f"it was to be tried from {route.source} again, which is not in pool {route.pool!r} any more"
+    return Reason(limit=Limit.SCHEDULER, text=f"{text}: a scheduler lets the others take it", origin="penstock run scheduler")
 
 
 def _tail_shut(fleet: FleetFacts, route: Route, able: Sequence[Source]) -> Reason | None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from sender.explanation import FOR_EVER, Limit, Note, Reason, joined
 from sender.facts import EnvelopeFacts
 from sender.leasing import Warming
-from sender.model import Choice, Envelope, Route
+from sender.model import Choice, Envelope
 from sender.policy.engagement import FLOORS, band_of
 from sender.queue.base import Spill
 
@@ -55,12 +55,6 @@ def nobody_takes(facts: EnvelopeFacts) -> Reason:
     least = min(warming.engagement_min for warming in facts.warming.values())
     text = f"all sources of its pool warm up, and write to nobody with an engagement below {least}"
     return Reason(limit=Limit.LANE, text=text, origin="engagement_min of their warmup plans", detail="engagement")
-
-
-def gone(route: Route) -> Reason:
-    """It stays with a source that is not there any more."""
-    text = f"it was to be tried from {route.source} again, which is not in pool {route.pool!r} any more"
-    return Reason(limit=Limit.SCHEDULER, text=f"{text}: a scheduler lets the others take it", origin="penstock run scheduler")
 
 
 def notes(facts: EnvelopeFacts) -> Iterator[Note]:

@@ -9,7 +9,7 @@ from sender.explanation import Limit, Note
 from sender.queue.base import Again, Settlement
 from sender.queue.lane_holds import LaneHold
 from sender.settings import Settings, load
-from tests.asking import NOW, ROUTE, SPEC, Store, configured, leased, message, paused, report, store
+from tests.asking import NOW, ROUTE, SPEC, Store, campaign, configured, leased, message, paused, report, store
 
 WAITS = SPEC | {"spill": "wait"}
 SOURCES = '[[source]]\nname = "cold"\nehlo = "a.example"\nwarmup = "slow"\n[[source]]\nname = "warm"\nehlo = "b.example"\n'
@@ -103,3 +103,23 @@ async def test_where_all_warm_up_and_none_writes_to_it(tmp_path: Path) -> None:
     queue = await store(report("cold", "nothing to send"), fields={"engagement": "10"})
     (reason,) = (await message(queue, load(tmp_path), 3)).reasons
     assert reason.text == "all sources of its pool warm up, and write to nobody with an engagement below 50"
+
+
+@pytest.mark.parametrize(
+    ("spill", "words"),
+    [("wait", ["are left to those as long as they do"]), ("6h", ["are left to those for 6 h each"]), ("now", [])],
+)
+async def test_a_campaign_says_whom_it_is_left_to(warming: Settings, spill: str, words: list[str]) -> None:
+    found = await campaign(await store(report("warm", "nothing to send"), spec=SPEC | {"spill": spill}), warming)
+    told = [note.text for note in found.notes if note.name == "spill"]
+    assert told == [f"where sources warm up, recipients are {some}" for some in words]
+
+
+async def test_a_campaign_s_routes_say_what_binds_each_source_s_own(settings: Settings) -> None:
+    queue = await store(paused("s1", NOW + 900), report("s2", "nothing to send"))
+    for source in ("old", "s1"):
+        await staying(queue, source)
+    notes = {note.name: note.text for note in (await campaign(queue, settings)).notes}
+    assert notes["main@s1/google"].startswith("10 ready: s1/google is paused")
+    assert "which is not in pool 'main' any more" in notes["main@old/google"]
+    assert notes["main/google"].startswith("980 ready: s2/google is free")
