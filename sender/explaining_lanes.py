@@ -19,7 +19,7 @@ _FREEST = ("nothing to send", "receiver", "process", "connection pace", "window"
 _STATES = {"pause": "paused", "cap": "capped", "nothing to send": "idle"}
 _WORDS = {
     "pause": "is paused",
-    "cap": "has sent what its warmup permits for now",
+    "cap": "may send no more for now by its warmup",
     "stop": "has nothing it may send: its receiver has stopped a domain or a campaign",
     "pace": "sends at its pace",
     "connection pace": "opens connections at its pace",

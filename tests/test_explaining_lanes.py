@@ -74,7 +74,7 @@ async def test_what_binds_a_lane_that_sends(settings: Settings, limit: str, orig
     assert (await lane(queue, settings)).state == "running"
 
 
-SENT = "s1/google has sent what its warmup permits for now"
+SENT = "s1/google may send no more for now by its warmup"
 
 
 async def test_a_cap_that_is_used_up_says_when_it_opens(settings: Settings) -> None:

@@ -72,7 +72,7 @@ async def test_what_is_left_to_sources_that_warm_up_waits_for_their_cap(warming:
     queue = await store(cap, report("warm", "nothing to send"), spec=WAITS)
     found = await message(queue, warming, 3)
     assert found.next == NOW + 9_000
-    assert "cold/google has sent what its warmup permits for now" in found.reasons[0].text
+    assert "cold/google may send no more for now by its warmup" in found.reasons[0].text
     text = "cold, warming up; for as long as they do [spill, in the campaign's file]"
     assert Note(name="left to", text=text) in found.notes
 

@@ -42,4 +42,4 @@ def _moved_to(plan: Plan, progress: Progress, stage: int, what: What, by: str, w
     text = f"{stage_words(plan, there.stage)}{': ' + why if why else ''}"
     word = Word(what=what, why=text, at=now, by=by)
     day = plan.day(now).number
-    return Decision(progress=replace(there, spared=max(day, there.day), last=word), what=what, why=text)
+    return Decision(progress=replace(there, spared=max(day, there.day), stepped=0, last=word), what=what, why=text)

@@ -182,6 +182,13 @@ def test_a_stop_may_last_until_somebody_resumes_it() -> None:
     assert cap_of(plan, freed, plan.day(on(400))).per_day == 100
 
 
+def test_a_stop_that_was_a_mistake_leaves_nothing_behind() -> None:
+    stop = decide(PLAN, at_stage(1), Tally(delivered=60, complaints=5, used=60), on(0.3)).progress
+    freed = by_hand.resume(PLAN, stop, by="ann@mta1", why="another sender's", now=on(0.4)).progress
+    decision = after(freed, Tally(delivered=100, complaints=5, used=100))
+    assert (decision.what, decision.progress.stage) == (What.PROMOTE, 1)
+
+
 def test_at_the_first_stage_there_is_no_way_back() -> None:
     decision = after(at_stage(0), Tally(delivered=99, blocked=1, used=100))
     assert decision.why.startswith("stays at stage 1 of 4 (100 a day): block 1.00%")
