@@ -43,7 +43,7 @@ from workers.emulator.internet import Internet
 from workers.simulation.wire import Directory, Wires
 
 IDENTITY = "shop.example"  # whom all simulated mail is from
-_POLL_S = 60.0  # looks for routes with work: a night of them costs as much as a hundred messages
+POLL_S = 60.0  # looks for routes with work: a night of them costs as much as a hundred messages
 _SESSIONS = 10_000  # places in the process: nobody waits for one
 _NEVER_S = 3_600.0  # for what is looked at again only because others may have changed it
 
@@ -60,6 +60,7 @@ class Parts:
     clock: Callable[[], float]  # Unix seconds, virtual ones
     rng: Random
     rtt_s: float
+    poll_s: float
     on_attempt: Callable[[Attempt], None]
     on_change: Callable[[str, Decision], None]  # of a lane's progress
     troubles: list[str] = field(default_factory=list)
@@ -134,7 +135,7 @@ def _engine(parts: Parts, warmth: Warmth, promotions: Promotions) -> Engine:
         beside=(promotions.run,),
         on_trouble=tell,
     )
-    return Engine(parts.settings.sources, services, poll_s=_POLL_S)
+    return Engine(parts.settings.sources, services, poll_s=parts.poll_s)
 
 
 def _campaigns(parts: Parts) -> Campaigns:

@@ -31,7 +31,7 @@ from sender.warming import change
 from workers.emulator.internet import Internet
 from workers.emulator.ledger import Judged, Taken
 from workers.emulator.world import WorldOptions, build
-from workers.simulation.parts import IDENTITY, Parts, Process, in_clear
+from workers.simulation.parts import IDENTITY, POLL_S, Parts, Process, in_clear
 from workers.simulation.wire import seen_from
 
 T = TypeVar("T")
@@ -70,6 +70,7 @@ class Setup:
     seed: int = 1
     start: float = START  # Unix seconds
     rtt_s: float = 0.05
+    poll_s: float = POLL_S  # how often the engine looks for routes with work
     stages: Mapping[LaneId, int] = field(default_factory=dict)  # where lanes have got to, from 0; others are at the first
     on_attempt: Callable[[Attempt], None] = lambda attempt: None
     on_change: Callable[[str, Decision], None] = lambda lane, decision: None  # what became of a lane's progress
@@ -108,6 +109,7 @@ class Stage:
             clock=self.clock,
             rng=Random(self.rng.random()),
             rtt_s=setup.rtt_s,
+            poll_s=setup.poll_s,
             on_attempt=self._attempted,
             on_change=setup.on_change,
         )
