@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from sender.model import LaneId
 from sender.queue.warmups import Wait, Window
 
-ASK_AGAIN_S = 10.0
-_SOON_S = 2.0  # where units are likely to come back: others hold some of a shared account, or the day is being planned
+ASK_AGAIN_S = 60.0
+_HELD_SHARE = 1 / 6  # of that, where the lane itself holds units: those that it does not use come back
+_SOON_S = 2.0  # where that is likely to happen: others hold some of a shared account, or the day is being planned
 _BEHIND_S = 0.05  # so long after a window has opened: whoever comes a moment early waits for nothing twice
 _KEPT = 20_000
 
@@ -50,9 +51,16 @@ class Closings:
             if len(self._closed) >= _KEPT:
                 self._closed = {name: closing for name, closing in self._closed.items() if closing.until > now}
             opens = now + wait.opens - self._clock() if wait.opens else 0.0
-            most = now + (_SOON_S if _is_likely_to_change(wait) else self._ask_again_s)
+            most = now + self._patience_s(wait)
             until = max(now, min(most, opens)) + _BEHIND_S if opens else most
             self._closed[wait.account] = Closing(wait=wait, until=until, opens=opens)
+
+    def _patience_s(self, wait: Wait) -> float:
+        if wait.window is Window.UNPLANNED:
+            return _SOON_S
+        if not wait.outstanding:
+            return self._ask_again_s
+        return self._ask_again_s * _HELD_SHARE if wait.account == str(wait.lane) else _SOON_S
 
     def find(self, lane: LaneId, account: str = "") -> Closing | None:
         """What closes this lane, or the shared account that it takes from; None where it may ask."""
@@ -65,8 +73,3 @@ class Closings:
 
     def __repr__(self) -> str:
         return f"<Closings {len(self._closed)}>"
-
-
-def _is_likely_to_change(wait: Wait) -> bool:
-    shared = wait.account != str(wait.lane)
-    return wait.window is Window.UNPLANNED or (shared and wait.outstanding > 0)

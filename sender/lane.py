@@ -100,6 +100,8 @@ class Lane:
         self._draining = False
         self._found_nothing = False  # when it asked last, and nobody has told it of work since
         self._not_before = float("-inf")  # it need not ask, because what waits is for others of its pool
+        self._told = False  # of work, since it waits for a cap
+        self._shut = False  # it waits for one
         self._day_ends = FOR_EVER  # of what it holds: Unix seconds
         self._crew = Crew(self.id, source, profile, self._throttle, services.crew, self._wake)
 
@@ -123,7 +125,8 @@ class Lane:
 
     def nudge(self) -> None:
         """The route has work; it may be for others of the pool, as long as some of them warm up."""
-        if trio.current_time() >= self._not_before:
+        self._told = True
+        if trio.current_time() >= self._not_before and not self._shut:
             self._found_nothing = False
             self._wake()
 
@@ -172,10 +175,8 @@ class Lane:
                 self._crew.staff()
                 await self._wake.wait(self._services.linger_s)
             elif closing is not None:
-                self._crew.staff()
-                woken = await self._wake.wait(min(closing.until - now, self._services.linger_s))
-                if not woken and self._crew.idle and self.closing is not None:
-                    return  # nobody has told it of work: who does will begin it anew
+                if not await self._wait_for(closing, now) and self._crew.idle:
+                    return
             elif not (happened and await self._lease(nursery, now)):
                 self._crew.staff()
                 happened = await self._wake.wait(self._services.linger_s)
@@ -183,6 +184,18 @@ class Lane:
                     return
                 continue
             happened = True
+
+    async def _wait_for(self, closing: Closing, now: float) -> bool:
+        """Wait until the cap opens; False where nobody has told of work meanwhile: who does then will begin the lane anew.
+
+        To be told of work wakes nobody here: that comes several times a second, to all the lanes that wait.
+        """
+        self._crew.staff()
+        self._told, self._shut = False, True
+        most_s = closing.until - now if not self._crew.holding else min(closing.until - now, self._services.linger_s)
+        woken = await self._wake.wait(most_s)
+        self._shut = False
+        return woken or self._told
 
     def _allowance(self, now: float) -> int:
         """How many envelopes the lane may lease now."""

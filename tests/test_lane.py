@@ -487,7 +487,7 @@ async def test_a_lane_that_waits_for_a_cap_says_so_and_makes_room_for_others(aut
         assert len(delivered_at(rig)) == 10
         assert repr(lane).startswith("<Lane s1/big closed: s1/big: 10 an hour, used up; ")
         assert lane.workless
-        assert rig.queue.calls["lease"] <= 10, "it asks now and then, and not each time it is told of work"
+        assert rig.queue.calls["lease"] <= 5, "it asks now and then, and not each time it is told of work"
 
 
 async def test_a_lane_that_waits_for_a_cap_and_hears_of_no_work_ends(autojump_clock: MockClock) -> None:
