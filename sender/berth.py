@@ -214,9 +214,15 @@ class Berth:
                 with trio.move_on_at(due):
                     await backlog.wait_changed()  # pace may be slow; to be told to leave must not be
                 continue
-            if not backlog.waiting and deck.services.places.waiting:
-                return False  # the process has no place left for a session that has work
-            with trio.move_on_at(min(deadline, now + deck.services.look_s)):
+            places = deck.services.places
+            if places.waiting:
+                if not backlog.waiting:
+                    return False  # the process has no place left for a session that has work
+                places.call_idle()  # this one has some: another must leave
+            with (
+                trio.move_on_at(min(deadline, now + deck.services.look_s) if backlog.ready else deadline),
+                places.idling(backlog.changed),
+            ):
                 await backlog.wait_changed()
         return False
 

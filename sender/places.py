@@ -1,7 +1,7 @@
 """The sessions that a process may have at a time: who waits for a place is known, so that others can make room."""
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 import trio
 
@@ -14,6 +14,7 @@ class Places:
         self.waiting = 0  # for one of them
         self._limiter = trio.CapacityLimiter(most)
         self._yielding = trio.lowlevel.ParkingLot()
+        self._idle: dict[object, Callable[[], None]] = {}  # sessions with a place and nothing to do, longest first
 
     @asynccontextmanager
     async def place(self) -> AsyncGenerator[None]:
@@ -27,9 +28,25 @@ class Places:
         finally:
             self._limiter.release()
 
+    @contextmanager
+    def idling(self, call: Callable[[], None]) -> Iterator[None]:
+        """A place is held without need while the block runs; `call` is called once if somebody needs it."""
+        key = object()
+        self._idle[key] = call
+        try:
+            yield
+        finally:
+            self._idle.pop(key, None)
+
+    def call_idle(self) -> None:
+        """Tell the one that has idled longest that its place is needed."""
+        if self._idle:
+            self._idle.pop(next(iter(self._idle)))()
+
     async def _wait(self) -> None:
         self.waiting += 1
         self._yielding.unpark()
+        self.call_idle()
         try:
             await self._limiter.acquire()
         finally:

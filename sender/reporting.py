@@ -31,7 +31,8 @@ from sender.policy.throttle import Throttle
 from sender.queue.finding import Finds, LaneReport
 
 _EVERY_S = 1.0
-_AT_ONCE = 1000  # lanes reported in a second; of more, each is heard of less often
+_AT_ONCE = 400  # lanes reported in a second; of more, each is heard of less often: this is work, and most of them rest
+_EVERY_MOST_S = 5.0  # whoever reads takes a lane that says nothing for longer for one that is gone
 
 
 class Bound(NamedTuple):
@@ -69,7 +70,7 @@ class Reporter:
                 await self.queue.report_lanes(self.owner(), reports)
             except BackendError as error:
                 self.on_trouble(str(error))
-            await trio.sleep(max(_EVERY_S, len(reports) / _AT_ONCE))
+            await trio.sleep(min(_EVERY_MOST_S, max(_EVERY_S, len(reports) / _AT_ONCE)))
 
     def reports(self) -> Iterator[LaneReport]:
         """All lanes that run, and those that have ended in a pause: it holds their route all the same."""

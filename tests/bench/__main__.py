@@ -1,14 +1,15 @@
-"""`python -m tests.bench [delivery|intake|journal|queue|store]`: all benchmarks, or those named."""
+"""`python -m tests.bench [delivery|intake|journal|lane|queue|store]`: all benchmarks, or those named."""
 
 import sys
 from collections.abc import Callable
 
-from tests.bench import delivery, intake, journal, queue, store
+from tests.bench import delivery, intake, journal, lane, queue, store
 
 BENCHES: dict[str, Callable[[], None]] = {
     "delivery": delivery.run,
     "intake": intake.run,
     "journal": journal.run,
+    "lane": lane.run,
     "queue": queue.run,
     "store": store.run,
 }

@@ -129,13 +129,18 @@ def receiving_side(case: Case, directory: Path, program: Path) -> Iterator[subpr
 
 
 @asynccontextmanager
-async def configured(case: Case, directory: Path, *, tail: Sequence[str] = ()) -> AsyncIterator[Path]:
-    """A configuration for the case, and the DNS it leads to; `tail` are further domains, hosted by the sink too."""
+async def configured(
+    case: Case, directory: Path, *, tail: Sequence[str] = (), organisations: Sequence[str] = ()
+) -> AsyncIterator[Path]:
+    """A configuration for the case, and the DNS it leads to; `tail` are further domains, hosted by the sink too.
+
+    `organisations` are domains with an MX of their own, and so a receiver of their own each.
+    """
     config = directory / "config"
     (config / "receivers").mkdir(parents=True)
     for name in ("run", "state"):
         (directory / name).mkdir(mode=0o700)
-    async with serve_dns(_zone(tail), "127.79.0.53") as (address, port):
+    async with serve_dns(_zone(tail, organisations), "127.79.0.53") as (address, port):
         identity = "signed = false"
         if case.sign:
             generate(Algorithm(case.sign), config / "key.pem")
@@ -180,8 +185,11 @@ async def running_alone(role: str, config: Path) -> AsyncIterator[trio.Process]:
         await process.wait()
 
 
-def _zone(tail: Sequence[str]) -> Zone:
+def _zone(tail: Sequence[str], organisations: Sequence[str]) -> Zone:
     zone = Zone()
+    for domain in organisations:
+        zone.add(domain, "MX", f"10 in.{domain}.")
+        zone.add(f"in.{domain}", "A", _ADDRESS)
     for domain in tail:
         zone.add(domain, "MX", "10 in.mx0.example.")
     for number in range(DOMAINS):
