@@ -13,7 +13,7 @@ PIP := $(BIN)/pip --disable-pip-version-check --no-input --quiet
 COMPILE := $(BIN)/pip-compile --quiet --upgrade --generate-hashes --allow-unsafe --strip-extras --no-header --no-emit-options
 PIP_TOOLS := pip-tools==7.6.2 # only `make constraints` needs it, on a maintainer's machine
 TESTS ?= tests
-FAULTS := $(addprefix tests/scenarios/,test_caps.py test_faults.py test_long_tail.py test_memory.py)
+FAULTS := $(addprefix tests/scenarios/,test_caps.py test_fairness.py test_faults.py test_long_tail.py test_memory.py)
 
 .PHONY: demo test faults simulation lint bench clean constraints servers
 .DELETE_ON_ERROR:
