@@ -32,6 +32,7 @@ from sender.shares import Shares
 
 LANES_MOST = 4_000  # of one process: each is a task with its own pace; what waits for one more waits for one to end
 _ROUTES_AT_ONCE = 2000
+_RESTING = 2.5  # times as rarely where no route has work: half a second
 _BEGUN_AT_ONCE = 200  # lanes in one look: each has some milliseconds' work before it sends anything
 _LATE_S = 0.1  # by which this loop runs late: then the process has no time for more than it does
 _THROTTLES_KEPT = 20_000  # lanes; a few hundred octets each
@@ -135,8 +136,8 @@ class Engine:
             life.start_soon(self._let_go)
             async with trio.open_nursery() as lanes:  # each of them ends once all of its own is settled
                 while not self._draining.is_set():
-                    await self._look(lanes)
-                    await self._pause(self._poll_s)
+                    found = await self._look(lanes)
+                    await self._pause(self._poll_s if found else self._poll_s * _RESTING)
             life.cancel_scope.cancel()
         self._claimed.clear()  # they were that membership's
 
@@ -150,21 +151,22 @@ class Engine:
             await self._draining.wait()
         self._late = trio.current_time() > pause.deadline + _LATE_S
 
-    async def _look(self, nursery: trio.Nursery) -> None:
-        """One round: routes, lanes. While the store is away, lanes go on with what they have."""
+    async def _look(self, nursery: trio.Nursery) -> bool:
+        """One round: routes, lanes; whether there was any work. While the store is away, lanes go on with what they have."""
         try:
             ready = await self._services.queue.ready(_ROUTES_AT_ONCE)
         except BackendError as error:
             self._services.on_trouble(str(error))
-            return
+            return True
         if self._draining.is_set():
-            return  # since `drain` was called while the store was asked: a lane begun now would be told by nobody
+            return True  # since `drain` was called while the store was asked: a lane begun now would be told by nobody
         self._share()
         now, wanted = self._services.lanes.clock(), dict[LaneId, tuple[Route, Source]]()
         for waiting in ready:
             for source in self._shares.called(waiting, now):
                 self._serve(waiting.route.shared, source, wanted)
         self._begin(nursery, wanted)
+        return bool(ready)
 
     def _share(self) -> None:
         """Where members came or went, lanes go to others."""

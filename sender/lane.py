@@ -37,7 +37,7 @@ from sender.withdrawal import Withdrawn
 _HORIZON_S = 30.0  # a lane leases no more than it could send in this time: the rest is for the other sources
 _LOOK_S = 1.0  # how often a lane that must not send looks whether it may again
 _PATIENCE_S = 3.0  # a lane for which its route's work was not asks again after this, however often it is told of that work
-_REST_S = 60.0  # a lane that has but idle sessions looks so often; who has work for it, and a session that ends, wakes it
+_REST_S = 300.0  # a lane that has but idle sessions looks so often; who has work for it, and a session that ends, wakes it
 _POSTPONED_S = 60.0  # an envelope whose campaign this process can't use comes back after this
 
 
