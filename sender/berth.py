@@ -65,7 +65,7 @@ class CrewServices:
     journal: Journaling = NO_JOURNAL
     on_actions: Callable[[Outcome, LaneId, str, str], None] = lambda outcome, lane, domain, reason: None  # beyond the lane
     waits_scale: float = 1.0  # multiplies every pause
-    look_s: float = 1.0  # how often an idle session looks whether somebody waits for its place in the process
+    look_s: float = 1.0  # how often a session that must not send looks whether it may again
     on_trouble: Callable[[str], None] = lambda text: None
 
     def may_send(self) -> bool:

@@ -32,7 +32,7 @@ def settings(tmp_path: Path) -> Settings:
     (tmp_path / "receivers").mkdir()
     limits = f"connections = {CONNECTIONS}\nmessages_per_second = {RATE}\nconnections_per_minute = 1000\n"
     (tmp_path / "receivers/google.toml").write_text(f'[match]\nmx = [".google.com"]\n[limits]\n{limits}')
-    return load(tmp_path)
+    return replace(load(tmp_path), sources=(SOURCE,), warmup={})
 
 
 class Chronicle:
@@ -58,7 +58,7 @@ class Chronicle:
 def lenient(settings: Settings, chronicle: Chronicle) -> Setup:
     """A world whose receivers judge no volume: nothing but the outage is in the way."""
     world = replace(world_options(), strict=False)
-    return Setup(settings=settings, sources=[SOURCE], world=world, on_attempt=chronicle.note)
+    return Setup(settings=settings, world=world, on_attempt=chronicle.note)
 
 
 def story(chronicle: Chronicle, *points: str) -> Callable[[Stage], Awaitable[dict[State, int]]]:
