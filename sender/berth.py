@@ -18,7 +18,7 @@ import trio
 from sender.backlog import Backlog, Held, held_of
 from sender.campaigns import Campaign
 from sender.errors import TransportKind
-from sender.model import Destination, LaneId, Outcome, Reply, Result, Source, Step, Transaction, Verdict
+from sender.model import Destination, LaneId, Outcome, Reply, Result, Scope, Source, Step, Transaction, Verdict
 from sender.net.pool import Seat
 from sender.net.session import Failure, Session
 from sender.places import Places
@@ -33,6 +33,7 @@ from sender.record import Recorder
 from sender.settling import Settler
 from sender.withdrawal import Withdrawn, Withdraws
 
+_ABOUT_ONE = (Scope.RECIPIENT, Scope.MESSAGE)
 _PATIENCE_S = 30.0  # for a session to open while others have no place to open theirs; as long as a connect may take
 _GAVE_WAY = f"no session after {_PATIENCE_S:.0f} s or more, and all places of the process are wanted"
 _NOT_NOW = Withdrawn(state=None, why="the journal can't be written, or the lease may have passed on")
@@ -283,6 +284,8 @@ class Berth:
         delivered = outcome.verdict is Verdict.DELIVERED
         reason = "" if delivered else str(result.reply) if result.reply else result.error
         deck.learn(outcome, reason, held.campaign)
+        if outcome.scope in _ABOUT_ONE and result.reply is not None and result.reply.code == 421:
+            deck.throttle.closed(outcome, trio.current_time(), reason)
         deck.conclude(
             held,
             outcome,

@@ -76,6 +76,13 @@ class Throttle:
             if action in _LANE_ACTIONS:
                 self._act(action, outcome, now, reason)
 
+    def closed(self, outcome: Outcome, now: float, reason: str) -> None:
+        """A session ended with a reply about a recipient or a message, as any 421 ends it (RFC 5321 section 3.8).
+
+        Nobody asks for less; but of a server that answers nothing else, nothing can be had.
+        """
+        self._lose(outcome, now, reason, shrink=False)
+
     def hold(self) -> None:
         """An operator holds the lane, for who knows how long."""
         self._begin_again(inf)
@@ -173,7 +180,7 @@ class Throttle:
             hold_s = pause_s or self.scale * _STOP_S
             self.few = Slope(low=min(outcome.limit, most), high=most, since=now, hold_s=hold_s, over_s=up_s)
 
-    def _lose(self, outcome: Outcome, now: float, reason: str) -> None:
+    def _lose(self, outcome: Outcome, now: float, reason: str, *, shrink: bool = True) -> None:
         """A session came to nothing. For want of something of ours it says nothing about the receiver."""
         if outcome.verdict is Verdict.UNSENT and outcome.category is Category.SYSTEM:
             return
@@ -181,7 +188,8 @@ class Throttle:
             self.patience, self.before = self.window.allowed(now) + _LOST_MORE, self.window.ceiling
         self.lost += 1
         if self.lost < self.patience:
-            self.window.troubled(now, 0.0, self.scale * UP_S)
+            if shrink:
+                self.window.troubled(now, 0.0, self.scale * UP_S)
             return
         self.window.ceiling = self.before
         why = f"{self.lost} sessions in a row came to nothing, the last one: {reason}"

@@ -221,3 +221,12 @@ def test_the_least_that_is_left() -> None:
     for now in range(0, 2000, 100):
         lane.after(outcome(Action.HALVE, Action.ONE_CONNECTION, Action.MESSAGES_PER_CONNECTION, limit=1), now)
     assert (lane.connections(1900), lane.messages_per_connection(1900), lane.share(1900)) == (1, 1, 1 / 16)
+
+
+def test_sessions_that_end_with_a_word_about_a_recipient_shrink_nothing_and_pause_in_a_row() -> None:
+    lane, about = throttle(), Outcome(verdict=Verdict.DEFERRED, category=Category.SYSTEM, rule="x/busy")
+    for _ in range(8 + 3):
+        lane.closed(about, 0, "421 busy")
+    assert lane.connections(0) == 8
+    lane.closed(about, 0, "421 busy")
+    assert lane.next_message_at(0) == 30
