@@ -23,7 +23,7 @@ from sender.queue.base import RowBatch
 from sender.sorting import read_batch
 from workers.recipients import Recipients
 
-DOMAINS_MOST = 200_000  # some 40 MB
+DOMAINS_MOST = 200_000  # a process that has so many takes 200 MB
 LOOKUPS = 20_000
 _REASONS_MOST = 20  # a file can have any number of fields that are wrong
 _AT_ONCE = 1_000  # domains that are asked about together
