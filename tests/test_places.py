@@ -82,3 +82,21 @@ async def sent_to(rig: Rig, kind: str, count: int) -> None:
         name = f"{kind}-{number}"
         route = Route(pool="main", receiver=f"~{name}.example")
         await submitted(rig.queue, 1, campaign=f"to-{name}", domains=[f"{name}.example"], route=route)
+
+
+async def test_who_needs_a_place_calls_the_one_that_has_idled_longest_and_only_once(autojump_clock: MockClock) -> None:
+    places, called = Places(1), list[str]()
+    async with trio.open_nursery() as nursery, places.place():
+        with places.idling(lambda: called.append("first")), places.idling(lambda: called.append("second")):
+            nursery.start_soon(_visit, places)
+            await trio.sleep(1)
+            assert called == ["first"]
+            places.call_idle()
+            places.call_idle()
+            assert called == ["first", "second"]
+        nursery.cancel_scope.cancel()
+
+
+async def _visit(places: Places) -> None:
+    async with places.place():
+        pass
