@@ -9,7 +9,6 @@ from datetime import UTC, date, datetime, time
 from pathlib import Path
 from random import Random
 
-from sender.assignments import Assignments
 from sender.berth import CrewServices
 from sender.campaigns import Campaigns, SigningIdentity
 from sender.content.canonical import Canonicalization
@@ -42,7 +41,6 @@ from sender.policy.stops import Stops
 from sender.policy.suppression import Digests
 from sender.policy.warmup import Decision
 from sender.preparation import Preparer
-from sender.promotions import Promotions
 from sender.queue.base import Queue
 from sender.queue.journaling import NO_JOURNAL, Journaling
 from sender.record import Attempt, Recorder
@@ -51,9 +49,11 @@ from sender.reporting import Reporter
 from sender.settings import Identity, KeyFile, Settings
 from sender.settling import Settler
 from sender.suppressing import Suppressing
-from sender.wards import wards
-from sender.warming import Warmer
-from sender.warmth import Warmth
+from sender.warming.assignments import Assignments
+from sender.warming.promotions import Promotions
+from sender.warming.wards import wards
+from sender.warming.warmer import Warmer
+from sender.warming.warmth import Warmth
 from sender.withdrawal import first_of
 
 # Domains whose DNS is remembered: of long lists each comes again and again; a lane asks for those that it sends to now.

@@ -21,9 +21,9 @@ from sender.errors import ConfigErrors
 from sender.events import CampaignEvent
 from sender.model import State
 from sender.policy.schedule import FOR_EVER, Outlook, Schedule
-from sender.purses import Purse
 from sender.queue.base import CampaignStatus, Chunk, Queue
 from sender.queue.control import Control, Hold
+from sender.warming.purses import Purse
 
 BURST_S = 5.0  # a rate may catch up on so much where rounds come late
 _REFRESH_S = 30.0  # everything is said again after this: another's late word may have come in between

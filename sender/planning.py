@@ -10,7 +10,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from sender.assignments import Assignments
 from sender.condition import schedule_of
 from sender.content.spec import CampaignSpec, parse
 from sender.errors import ConfigErrors
@@ -27,7 +26,8 @@ from sender.queue.base import Queue
 from sender.queue.lane_holds import Words
 from sender.queue.warmups import Account, Use
 from sender.settings import Settings
-from sender.wards import IDENTITY, identity_name
+from sender.warming.assignments import Assignments
+from sender.warming.wards import IDENTITY, identity_name
 
 LATENCY_S = 0.2  # what a message takes on a connection, the receiver's own work included: our guess
 _SAMPLE = 500  # attempts of the last days, before what they came to is taken for what will come

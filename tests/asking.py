@@ -9,11 +9,11 @@ import trio
 from sender.content.spec import dump, parse
 from sender.controlling import Controller
 from sender.events import Event
-from sender.explaining import explain_envelope
-from sender.explaining_campaigns import explain_campaign
-from sender.explaining_lanes import explain_lane
-from sender.explanation import Explanation
-from sender.facts import campaign_facts, envelope_facts, fleet_facts
+from sender.explaining.campaigns import explain_campaign
+from sender.explaining.envelopes import explain_envelope
+from sender.explaining.explanation import Explanation
+from sender.explaining.facts import campaign_facts, envelope_facts, fleet_facts
+from sender.explaining.lanes import explain_lane
 from sender.model import Envelope, LaneId, Route, State
 from sender.queue.base import Again, Chunk, Lease, LeaseRequest, RoutedPack, RowBatch, Settlement
 from sender.queue.control import Control

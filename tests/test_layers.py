@@ -25,6 +25,8 @@ LAYERS = {
     "sender.net": PARTS,
     "sender.queue": PARTS,
     "sender.metrics": PARTS,
+    "sender.explaining": ENGINE,
+    "sender.warming": ENGINE,
     "workers.cli": COMMANDS,
     "workers.commands": COMMANDS,
 }

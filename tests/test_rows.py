@@ -81,6 +81,7 @@ FAULTS = {
     "F43": "a signer that dies: its jobs are signed by another",
     "F44": "a signer that hangs: given up in time, and nothing leaves unsigned",
     "F45": "connections that break or are refused for a while: those at the dot in doubt, the rest tried again",
+    "F46": "a receiver away for long, then back: few attempts meanwhile, then a ramp from one connection",
     "F47": "a journal whose disk is full: nothing goes out that it does not know of",
     "F48": "two versions side by side: each reads what the other has written, or leaves it alone",
     "F49": "an expansion killed in the middle: everybody expanded once",

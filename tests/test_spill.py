@@ -7,13 +7,13 @@ from contextlib import asynccontextmanager
 import trio
 from trio.testing import MockClock
 
-from sender.assignments import Assignments
 from sender.backlog import held_of
 from sender.model import Reply, Source, State, Transaction, Verdict
 from sender.policy.plans import Plans
-from sender.wards import wards
-from sender.warming import Warmer
-from sender.warmth import Warmth
+from sender.warming.assignments import Assignments
+from sender.warming.wards import wards
+from sender.warming.warmer import Warmer
+from sender.warming.warmth import Warmth
 from tests.rig import SPEC, Rig, clock, profiles, submitted
 
 COLD = Source(name="cold", address="", ehlo="mta1.shop.example", pool="main")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sender.errors import ConfigError
-from sender.explanation import span
+from sender.explaining.explanation import span
 from sender.model import Action, Destination, MxHost, Outcome, Reply, Scope, Step, Verdict
 from sender.policy.quoted import STEPS as CALLED
 from sender.policy.quoted import quoted

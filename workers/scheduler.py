@@ -16,7 +16,7 @@ from sender.policy.receivers import Profiles
 from sender.policy.warmup import Decision
 from sender.recovery import Recovery
 from sender.store_watch import StoreWatch
-from sender.warming import Warmer
+from sender.warming.warmer import Warmer
 from sender.watch import Watch
 from workers.places import journal_dir
 from workers.process import Process

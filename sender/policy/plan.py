@@ -11,6 +11,7 @@ Past the last stage a lane is warm: its cap holds nobody back.
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import lru_cache
+from math import floor
 from zoneinfo import ZoneInfo
 
 from sender.model import UNLIMITED, Cap
@@ -94,7 +95,7 @@ class Day:
     @classmethod
     def of(cls, zone: ZoneInfo, now: float) -> "Day":
         """The day of this time. A clock put back over midnight begins no day a second time."""
-        number = datetime.fromtimestamp(now, zone).toordinal()
+        number = datetime.fromtimestamp(floor(now), zone).toordinal()  # it rounds parts of a second, and up to midnight, too
         while _midnight(zone, number + 1) <= now:
             number += 1
         return cls(number=number, starts=_midnight(zone, number), ends=_midnight(zone, number + 1))

@@ -9,14 +9,14 @@ import pytest
 import trio
 from click.testing import CliRunner, Result
 
-from sender.assignments import Assignments
 from sender.model import Mark, State
 from sender.policy.receivers import Profiles
 from sender.queue.base import LeaseRequest, Settlement
 from sender.queue.memory import MemoryQueue
 from sender.settings import load
-from sender.wards import wards
-from sender.warming import Warmer
+from sender.warming.assignments import Assignments
+from sender.warming.wards import wards
+from sender.warming.warmer import Warmer
 from tests.queue.feeding import LANE, ROUTE, filled
 from workers.cli import main
 

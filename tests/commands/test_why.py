@@ -10,7 +10,7 @@ import trio
 from click.testing import CliRunner, Result
 
 from sender.errors import ConfigError
-from sender.explanation import FOR_EVER, Explanation, Limit, Note, Reason
+from sender.explaining.explanation import FOR_EVER, Explanation, Limit, Note, Reason
 from sender.model import LaneId
 from sender.queue.base import Again, Settlement
 from sender.queue.memory import MemoryQueue

@@ -1,5 +1,6 @@
 """Stages, and the days of a plan's zone: through summer time, over midnights that come twice and dates that never were."""
 
+import math
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
@@ -62,6 +63,11 @@ def test_a_date_that_never_was_is_no_day() -> None:
     before, after = Day.of(zone, at("2011-12-30T09:59+00:00")), Day.of(zone, at("2011-12-30T10:00+00:00"))
     assert (date_of(before.number).day, date_of(after.number).day) == (29, 31)
     assert before.ends == after.starts
+
+
+def test_the_last_moment_before_midnight_is_of_the_day_that_ends() -> None:
+    midnight = at("2035-01-01T00:00+00:00")
+    assert Day.of(ZoneInfo("UTC"), math.nextafter(midnight, 0.0)).ends == midnight
 
 
 @given(st.sampled_from(ZONES), st.floats(at("2005-01-01T00:00+00:00"), at("2035-01-01T00:00+00:00")))

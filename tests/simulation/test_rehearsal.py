@@ -15,7 +15,7 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from sender.explanation import span
+from sender.explaining.explanation import span
 from sender.planning import Assumptions
 from sender.settings import shipped
 from tests.simulation.rehearsal import Played, Rehearsal, rehearse

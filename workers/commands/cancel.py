@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 import trio
 
-from sender.explanation import counted
+from sender.explaining.explanation import counted
 from sender.model import State
 from sender.queue.base import CampaignStatus
 from sender.queue.control import Control

@@ -15,7 +15,7 @@ import msgspec
 import trio
 
 from sender.errors import ConfigError
-from sender.explanation import printable
+from sender.explaining.explanation import printable
 from sender.queue.base import Queue
 from sender.queue.doubts import Doubt, by_campaign
 from sender.queue.inbox import campaign_id

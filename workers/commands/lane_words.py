@@ -8,15 +8,15 @@ import difflib
 import time
 from collections.abc import Iterable, Sequence
 
-from sender.audit import Entry
 from sender.errors import ConfigError
-from sender.explanation import joined, printable
+from sender.explaining.explanation import joined, printable
 from sender.policy.receivers import DEFAULT
 from sender.queue.base import Queue
 from sender.queue.control import FOR_EVER
 from sender.queue.lane_holds import ANY, LaneHold
 from sender.queue.warmups import OTHER, TAIL
 from sender.settings import Settings
+from sender.warming.audit import Entry
 
 _DAY_S = 86_400.0
 

@@ -10,7 +10,7 @@ import trio
 from rich.console import Console
 from rich.live import Live
 
-from sender.facts import FleetFacts, fleet_facts
+from sender.explaining.facts import FleetFacts, fleet_facts
 from sender.model import LaneId, Route
 from sender.queue.base import Queue
 from sender.queue.finding import LaneReport

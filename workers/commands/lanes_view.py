@@ -6,8 +6,8 @@ from typing import Any
 
 from rich.text import Text
 
-from sender.explanation import counted, printable
-from sender.facts import FleetFacts
+from sender.explaining.explanation import counted, printable
+from sender.explaining.facts import FleetFacts
 from sender.model import LaneId, Route
 from sender.queue.control import FOR_EVER
 from sender.queue.finding import LaneReport

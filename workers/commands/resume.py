@@ -12,7 +12,7 @@ import click
 import trio
 
 from sender.errors import ConfigError, ConfigErrors
-from sender.explanation import counted, joined
+from sender.explaining.explanation import counted, joined
 from sender.queue.base import CampaignStatus, Queue
 from sender.queue.control import Control
 from sender.queue.lane_holds import ANY, LaneHold

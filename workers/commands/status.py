@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from sender.explanation import counted
+from sender.explaining.explanation import counted
 from sender.model import State
 from sender.queue.base import CampaignStatus
 from workers.commands.campaigns import Line, as_condition, lines_of

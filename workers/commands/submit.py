@@ -26,7 +26,7 @@ from sender.content.campaign_file import load as load_campaign
 from sender.content.spec import CampaignSpec, dump
 from sender.content.template import compile_campaign
 from sender.errors import BackendError, ConfigError, ConfigErrors
-from sender.explanation import counted
+from sender.explaining.explanation import counted
 from sender.policy.schedule import FOR_EVER, closed
 from sender.queue import inbox
 from sender.queue.base import CampaignStatus, Queue, RowBatch

@@ -16,7 +16,7 @@ import trio
 
 from sender.content.address import parse_address
 from sender.errors import ConfigError, ConfigErrors, ContentError
-from sender.explanation import counted
+from sender.explaining.explanation import counted
 from sender.policy.suppression import Digests, canonical
 from sender.queue.base import Queue
 from sender.queue.suppressions import GLOBAL, Suppression

@@ -12,8 +12,6 @@ import click
 import msgspec
 import trio
 
-from sender.assignments import Assignments
-from sender.audit import Entry
 from sender.errors import ConfigError
 from sender.model import LaneId
 from sender.policy import by_hand
@@ -23,8 +21,10 @@ from sender.policy.receivers import Profiles
 from sender.policy.warmup import Decision
 from sender.queue.base import Queue
 from sender.settings import Settings
-from sender.wards import IDENTITY, Ward, ward_name, wards
-from sender.warming import Standing, look, say
+from sender.warming.assignments import Assignments
+from sender.warming.audit import Entry
+from sender.warming.wards import IDENTITY, Ward, ward_name, wards
+from sender.warming.warmer import Standing, look, say
 from workers.commands.options import config_option
 from workers.commands.warmup_view import as_document, line, table
 from workers.commands.words import check_why, speaker, why_option

@@ -5,13 +5,13 @@ from datetime import datetime
 from textwrap import wrap
 from typing import Any
 
-from sender.audit import Entry
-from sender.explanation import printable, span
+from sender.explaining.explanation import printable, span
 from sender.policy.gates import Reading, percent
 from sender.policy.outlook import outlook
 from sender.policy.plan import date_of
 from sender.queue.warmups import Window
-from sender.warming import Standing
+from sender.warming.audit import Entry
+from sender.warming.warmer import Standing
 
 _GATES = {"deferral": "deferral", "block": "block", "bounce": "bounce", "unknown_user": "unknown", "complaint": "complaint"}
 _COLUMNS = ("lane", "stage", "sent / cap", *_GATES.values())

@@ -10,11 +10,11 @@ import msgspec
 import trio
 
 from sender.errors import ConfigError
-from sender.explaining import explain_envelope
-from sender.explaining_campaigns import explain_campaign
-from sender.explaining_lanes import explain_lane
-from sender.explanation import FOR_EVER, Explanation, Limit, Reason, span
-from sender.facts import campaign_facts, envelope_facts, fleet_facts
+from sender.explaining.campaigns import explain_campaign
+from sender.explaining.envelopes import explain_envelope
+from sender.explaining.explanation import FOR_EVER, Explanation, Limit, Reason, span
+from sender.explaining.facts import campaign_facts, envelope_facts, fleet_facts
+from sender.explaining.lanes import explain_lane
 from sender.model import LaneId, Route
 from sender.queue.base import Queue
 from sender.queue.inbox import campaign_id

@@ -6,7 +6,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from sender.explanation import counted, span
+from sender.explaining.explanation import counted, span
 from sender.policy.forecast import Forecast, RouteForecast
 from sender.policy.schedule import FOR_EVER
 from workers.planning.report import OneMore, Report, Span, binding, delivered, largest, spans

@@ -9,7 +9,6 @@ from random import Random
 
 import trio
 
-from sender.assignments import Assignments
 from sender.berth import CrewServices
 from sender.campaigns import Campaigns, SigningIdentity
 from sender.content.compose import Composer
@@ -30,15 +29,16 @@ from sender.policy.retry import RetryCurve
 from sender.policy.stops import Stops
 from sender.policy.warmup import Decision
 from sender.preparation import Preparer
-from sender.promotions import Promotions
 from sender.queue.memory import MemoryQueue
 from sender.queue.suppressions import Suppression
 from sender.record import Attempt, Recorder
 from sender.settings import Settings
 from sender.settling import Settler
-from sender.wards import wards
-from sender.warming import Standing, Warmer
-from sender.warmth import Warmth
+from sender.warming.assignments import Assignments
+from sender.warming.promotions import Promotions
+from sender.warming.wards import wards
+from sender.warming.warmer import Standing, Warmer
+from sender.warming.warmth import Warmth
 from workers.emulator.internet import Internet
 from workers.simulation.wire import Directory, Wires
 

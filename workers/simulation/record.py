@@ -8,7 +8,7 @@ from sender.model import Category, LaneId, Verdict
 from sender.policy.warmup import Decision
 from sender.queue.warmups import OTHER, TAIL
 from sender.record import Attempt
-from sender.warming import Standing
+from sender.warming.warmer import Standing
 
 # What a receiver says of a source or of its domain, and not of one mailbox, one message or one moment of its own.
 _OF_THE_SOURCE = frozenset({Category.RATE, Category.BLOCK, Category.POLICY, Category.AUTHENTICATION, Category.CONTENT})

@@ -17,7 +17,6 @@ import trio
 import trio._core._run as trio_run
 from trio.testing import MockClock
 
-from sender.assignments import Assignments
 from sender.content.spec import dump, parse
 from sender.model import Destination, Envelope, LaneId, MxHost, Route, Source, State
 from sender.policy.warmup import Decision, begin
@@ -27,7 +26,8 @@ from sender.queue.pack import encode_all, size
 from sender.queue.warmups import Account, Change
 from sender.record import Attempt
 from sender.settings import Settings
-from sender.warming import change
+from sender.warming.assignments import Assignments
+from sender.warming.warmer import change
 from workers.emulator.internet import Internet
 from workers.emulator.ledger import Judged, Taken
 from workers.emulator.world import WorldOptions, build

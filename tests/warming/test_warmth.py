@@ -10,7 +10,6 @@ from msgspec.structs import replace
 from publicsuffixlist import PublicSuffixList
 from trio.testing import MockClock
 
-from sender.assignments import Assignments
 from sender.backlog import Held
 from sender.errors import BackendError
 from sender.leasing import WARM, Warming
@@ -20,7 +19,8 @@ from sender.policy.warmup import begin
 from sender.queue.memory import MemoryQueue
 from sender.queue.warmups import Change, Kept
 from sender.settings import Settings, load
-from sender.warmth import Warmth
+from sender.warming.assignments import Assignments
+from sender.warming.warmth import Warmth
 from tests.holding import held
 from tests.rig import EPOCH, clock
 

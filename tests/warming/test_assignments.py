@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from publicsuffixlist import PublicSuffixList
 
-from sender.assignments import Assignments
 from sender.errors import ConfigErrors
 from sender.policy.receivers import Profiles
 from sender.settings import load
+from sender.warming.assignments import Assignments
 
 SOURCES = """
 [[source]]

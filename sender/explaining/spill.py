@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Iterator, Set
 from dataclasses import replace
 
-from sender.explanation import FOR_EVER, Limit, Note, Reason, joined
-from sender.facts import EnvelopeFacts
+from sender.explaining.explanation import FOR_EVER, Limit, Note, Reason, joined
+from sender.explaining.facts import EnvelopeFacts
 from sender.leasing import Warming
 from sender.model import Choice, Envelope
 from sender.policy.engagement import FLOORS, band_of

@@ -9,11 +9,8 @@ from collections.abc import Iterator
 from typing import assert_never
 
 from sender.events import Event
-from sender.explaining_campaigns import OVER, campaign_reasons, ended_with_it, expansion, unknown_campaign
-from sender.explaining_lanes import closed_reasons, lane_reason, route_reasons, work_words
-from sender.explaining_spill import nobody_takes, sooner, takers
-from sender.explaining_spill import notes as spill_notes
-from sender.explanation import (
+from sender.explaining.campaigns import OVER, campaign_reasons, ended_with_it, expansion, unknown_campaign
+from sender.explaining.explanation import (
     FOR_EVER,
     Explanation,
     Limit,
@@ -25,7 +22,10 @@ from sender.explanation import (
     printable,
     retry_reason,
 )
-from sender.facts import EnvelopeFacts
+from sender.explaining.facts import EnvelopeFacts
+from sender.explaining.lanes import closed_reasons, lane_reason, route_reasons, work_words
+from sender.explaining.spill import nobody_takes, sooner, takers
+from sender.explaining.spill import notes as spill_notes
 from sender.model import State
 from sender.queue.base import BATCH_ROWS
 from sender.queue.finding import Whereabouts

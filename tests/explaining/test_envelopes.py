@@ -7,7 +7,7 @@ import pytest
 
 from sender.controlling import Controller
 from sender.events import Event
-from sender.explanation import FOR_EVER, Limit, span
+from sender.explaining.explanation import FOR_EVER, Limit, span
 from sender.model import Route, State
 from sender.policy.plan import Day, Stage
 from sender.queue.base import LeaseRequest, RowBatch

@@ -4,9 +4,9 @@ import difflib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from sender.explaining_caps import ORIGIN, cap_reason
-from sender.explanation import FOR_EVER, Explanation, Limit, Note, Reason, counted, joined, printable
-from sender.facts import FleetFacts
+from sender.explaining.caps import ORIGIN, cap_reason
+from sender.explaining.explanation import FOR_EVER, Explanation, Limit, Note, Reason, counted, joined, printable
+from sender.explaining.facts import FleetFacts
 from sender.model import LaneId, Route, Source
 from sender.policy.receivers import DEFAULT
 from sender.queue.finding import LaneReport, RouteWork

@@ -6,12 +6,12 @@ Each is a `Ward`: the account that counts its units, the name under which its pr
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from sender.assignments import Assignments
 from sender.model import LaneId, Route, Source
 from sender.policy.gates import Tally
 from sender.policy.plan import Plan
 from sender.policy.receivers import DEFAULT, Profiles
 from sender.queue.warmups import OTHER, Account, Use
+from sender.warming.assignments import Assignments
 
 IDENTITY = "@"  # what the names of sending identities begin with
 

@@ -10,7 +10,6 @@ from dataclasses import replace
 
 import trio
 
-from sender.assignments import Assignments
 from sender.backlog import Held
 from sender.errors import BackendError
 from sender.leasing import Warming
@@ -19,7 +18,8 @@ from sender.policy.plan import Plan
 from sender.policy.progress import Progress
 from sender.queue.base import Queue
 from sender.queue.warmups import Kept
-from sender.wards import ward_name
+from sender.warming.assignments import Assignments
+from sender.warming.wards import ward_name
 from sender.withdrawal import Withdrawn
 
 _ROUNDS = 2

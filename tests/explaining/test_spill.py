@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sender.explanation import Limit, Note
+from sender.explaining.explanation import Limit, Note
 from sender.queue.base import Again, Settlement
 from sender.queue.lane_holds import LaneHold
 from sender.settings import Settings, load

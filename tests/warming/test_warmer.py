@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 import pytest
 import trio
 
-from sender.audit import Entry
 from sender.errors import BackendError
 from sender.model import UNLIMITED, LaneId, Mark, Route
 from sender.policy import by_hand
@@ -16,8 +15,9 @@ from sender.policy.warmup import Decision
 from sender.queue.base import LeaseRequest
 from sender.queue.memory import MemoryQueue
 from sender.queue.warmups import Account, Change
-from sender.wards import Ward
-from sender.warming import Standing, Warmer, say
+from sender.warming.audit import Entry
+from sender.warming.wards import Ward
+from sender.warming.warmer import Standing, Warmer, say
 from tests.queue.feeding import LANE, ROUTE, filled
 from tests.queue.warming import marked
 

@@ -3,10 +3,10 @@
 from sender.controlling import Controller
 from sender.model import LaneId
 from sender.policy.plan import Day, Stage
-from sender.purses import Purse
 from sender.queue.base import LeaseRequest
 from sender.queue.memory import MemoryQueue
 from sender.queue.warmups import Account
+from sender.warming.purses import Purse
 from tests.queue.warming import released
 from tests.rig import EPOCH, ROUTE, SPEC, submitted
 

@@ -8,14 +8,14 @@ from collections.abc import Callable, Mapping
 
 import trio
 
-from sender.assignments import Assignments
 from sender.errors import BackendError
 from sender.model import Action, LaneId, Outcome, Scope
 from sender.policy.progress import Progress
 from sender.policy.warmup import Decision, unpromoted
 from sender.queue.base import Queue
-from sender.wards import Ward, identity_name, ward_name
-from sender.warming import say
+from sender.warming.assignments import Assignments
+from sender.warming.wards import Ward, identity_name, ward_name
+from sender.warming.warmer import say
 
 _PAUSE_S = 1.0
 _WHY_MOST = 200  # characters of a reply

@@ -5,9 +5,8 @@ from dataclasses import replace
 from typing import assert_never
 
 from sender.condition import Condition, Phase, condition, schedule_of
-from sender.explaining_caps import cap_reason
-from sender.explaining_lanes import route_reasons
-from sender.explanation import (
+from sender.explaining.caps import cap_reason
+from sender.explaining.explanation import (
     FOR_EVER,
     Explanation,
     Limit,
@@ -21,7 +20,8 @@ from sender.explanation import (
     retry_reason,
     span,
 )
-from sender.facts import CampaignFacts, FleetFacts
+from sender.explaining.facts import CampaignFacts, FleetFacts
+from sender.explaining.lanes import route_reasons
 from sender.model import State
 from sender.policy.schedule import Schedule
 from sender.queue.base import CampaignStatus

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field, replace
 
 import msgspec
 
-from sender.assignments import Assignments
 from sender.content.spec import CampaignSpec, parse
 from sender.errors import ConfigErrors
 from sender.events import Event
@@ -18,8 +17,9 @@ from sender.queue.finding import Found, LaneReport, RouteWork, Waits, Whereabout
 from sender.queue.lane_holds import LaneHold
 from sender.queue.warmups import OTHER, Account, Use
 from sender.settings import Settings
-from sender.wards import identity_name
-from sender.warmth import Warmth
+from sender.warming.assignments import Assignments
+from sender.warming.wards import identity_name
+from sender.warming.warmth import Warmth
 
 _FRESH_S = 10.0  # a lane that said nothing for so long does not run any more
 _ROUTES_SHOWN = 10

@@ -8,7 +8,7 @@ out: a quarter of a minute's cap at most for each scheduler.
 from sender.model import Cap
 from sender.queue.base import Queue
 from sender.queue.warmups import Account
-from sender.wards import identity_name
+from sender.warming.wards import identity_name
 
 _PARTS = 4  # of a minute's cap, each taken by itself: two schedulers must not keep it from each other
 _MOST = 100_000  # units at a time

@@ -12,7 +12,6 @@ One round, which anybody may repeat, at the same time too:
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
-from sender.audit import Entry
 from sender.errors import BackendError
 from sender.model import Cap
 from sender.policy.gates import Tally
@@ -21,7 +20,8 @@ from sender.policy.progress import Progress, What
 from sender.policy.warmup import Decision, begin, cap_of, decide
 from sender.queue.base import Queue
 from sender.queue.warmups import Account, Change, Kept, Use
-from sender.wards import Ward
+from sender.warming.audit import Entry
+from sender.warming.wards import Ward
 
 _FREE_S = 60.0  # how often the caps of what has no plan are looked at: another scheduler may still know the old settings
 _TRIES = 10  # for an operator's word, against schedulers that write at the same moment

@@ -7,17 +7,17 @@ import trio
 from publicsuffixlist import PublicSuffixList
 from trio.testing import MockClock
 
-from sender.assignments import Assignments
-from sender.audit import Entry
 from sender.errors import BackendError
 from sender.model import Action, Category, LaneId, Outcome, Scope, Verdict
 from sender.policy.progress import Progress
 from sender.policy.receivers import Profiles
-from sender.promotions import Promotions
 from sender.queue.memory import MemoryQueue
 from sender.queue.warmups import Kept
 from sender.settings import load
-from sender.wards import wards
+from sender.warming.assignments import Assignments
+from sender.warming.audit import Entry
+from sender.warming.promotions import Promotions
+from sender.warming.wards import wards
 from tests.rig import EPOCH, clock
 
 HOLD = Outcome(

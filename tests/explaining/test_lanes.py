@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sender.explanation import FOR_EVER, Limit
+from sender.explaining.explanation import FOR_EVER, Limit
 from sender.model import Route
 from sender.queue.base import LeaseRequest
 from sender.queue.lane_holds import LaneHold

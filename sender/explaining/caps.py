@@ -1,6 +1,6 @@
 """What binds of a cap that several share: of a source's long tail, or of a sending identity."""
 
-from sender.explanation import Limit, Reason
+from sender.explaining.explanation import Limit, Reason
 from sender.queue.warmups import Use, Window
 
 _SECONDS = {Window.HOUR: 3600.0, Window.MINUTE: 60.0}
