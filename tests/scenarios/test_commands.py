@@ -34,6 +34,7 @@ async def test_submitting_twice_adds_nothing_and_status_says_so() -> None:
         by_receiver = [counts.get("delivered", 0) for counts in status["receivers"].values()]
         assert sum(by_receiver) == 1_500
         assert status.pop("doing")["state"] == "complete"
+        assert status.pop("lanes_held") == []
         assert json.loads(await play.penstock("status", "--json")) == [status]
         assert "1,500 recipients = 1,500 final + 0 queued" in await play.penstock("status", "spring")
 
