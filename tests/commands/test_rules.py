@@ -79,6 +79,16 @@ def test_files_that_can_t_be_read_and_those_with_wrong_names_are_findings(tmp_pa
     assert run("test", "450 x", "--config", str(tmp_path)).exit_code == 1
 
 
+def test_a_plan_that_is_not_there_hides_none_of_the_other_findings(tmp_path: Path) -> None:
+    put(tmp_path, "acme", 'warmup = "stedy"\n[limits]\nconnections = 0\n')
+    found = json.loads(run("lint", "--json", "--config", str(tmp_path)).stdout)
+    assert [(one["kind"], one["key"]) for one in found] == [
+        ("error", "warmup"),
+        ("error", "limits.connections"),
+        ("no match", "match"),
+    ]
+
+
 def test_the_rest_of_a_configuration_is_not_asked_about(tmp_path: Path) -> None:
     (tmp_path / "penstock.toml").write_text("[redis]\npartitons = 1\n")
     assert run("lint", "--config", str(tmp_path)).output == f"{tmp_path}: good\n"

@@ -136,7 +136,7 @@ def _faults(config: Path | None) -> list[Fault]:
     """Files that can't be read at all, and all that is wrong in the others."""
     reading = read(config)
     unreadable = _about_receivers(reading.errors, reading.settings.directory)
-    bad = {error.file for error in unreadable}
+    bad = {error.file for error in unreadable if not error.key}  # a wrong key hides nothing else of its file
     tables = {name: raw for name, raw in reading.settings.receivers.items() if raw[0] not in bad}
     if any(raw[0] in bad for name, raw in reading.settings.receivers.items() if name == DEFAULT):
         tables[DEFAULT] = (str(shipped() / "receivers" / f"{DEFAULT}.toml"), _shipped_default())  # its stand-in for the others
