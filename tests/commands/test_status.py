@@ -1,11 +1,13 @@
 """`penstock status`: numbers that add up, for people and for scripts."""
 
+import io
 import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 
 from sender.model import State
 from sender.queue.base import CampaignStatus
@@ -98,6 +100,17 @@ def test_the_overview_has_a_row_a_campaign() -> None:
         ["30"],
         ["2"],
     )
+
+
+def test_the_overview_of_large_campaigns_fits_80_columns() -> None:
+    status = replace(STATUS, campaign="spring-2026-newsletter-fr", accepted=12_345_678)
+    console = Console(file=io.StringIO(), width=80)
+    console.print(overview([status]))
+    assert isinstance(console.file, io.StringIO)
+    text = console.file.getvalue()
+    assert "…" not in text
+    assert "recipients" in text
+    assert "12,345,678" in text
 
 
 def test_an_unknown_campaign_is_an_error_in_words(config: Path) -> None:

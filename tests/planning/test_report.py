@@ -91,9 +91,24 @@ def test_the_head_says_who_is_left_out_when_it_ends_and_what_is_lost() -> None:
     assert "  expired     100 recipients: expire" in text
 
 
+def test_on_80_columns_nothing_is_cut() -> None:
+    slow = google(receiver="microsoft", bound={Bind.PLAN_HOUR: 0.7, Bind.HELD: 0.3})
+    text = shown(report(google(), slow), width=80)
+    assert "…" not in text
+    assert "expired" not in text  # of what is lost only what there is has a column
+    assert row(text, "microsoft")[:5] == ["microsoft", "6,600", "6,600", "6,000", "Thu 3 Dec 11:00"]
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_the_star_is_explained_where_one_stands() -> None:
+    assert "* all that" in shown(report(google()))
+    short = tuple(replace(item, delivered=item.delivered / 2) for item in google().days)
+    assert "* all that" not in shown(report(replace(google(), days=short)))
+
+
 def test_each_receiver_says_what_holds_it_and_retries_only_where_nothing_else_does() -> None:
     text = shown(report(google(), google(1, receiver="orange", bound={Bind.RETRY: 1.0})))
-    assert row(text, "google") == ["google", "6,600", "6,600", "6,000", "-", "Thu 3 Dec 11:00", "warmup, a day 30%"]
+    assert row(text, "google") == ["google", "6,600", "6,600", "6,000", "Thu 3 Dec 11:00", "warmup, a day 30%"]
     assert row(text, "orange")[-1] == "retries 100%"
 
 

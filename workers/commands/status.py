@@ -8,6 +8,7 @@ from typing import Any
 import click
 import msgspec
 import trio
+from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -31,7 +32,8 @@ _RECEIVERS_SHOWN = 40  # a list of a million has many thousands; --json has them
 def command(campaign: str | None, as_json: bool, config: Path | None) -> None:
     """Show counts by state and receiver.
 
-    Of CAMPAIGN, or of all campaigns in a line each.
+    Of CAMPAIGN, or of all campaigns in a line each: queued, final (other: neither delivered nor rejected), and batches of
+    recipients that wait in the inbox.
     """
     if campaign:
         line, held = trio.run(_one, campaign, config)
@@ -123,11 +125,11 @@ def _numbers(status: CampaignStatus, receivers: Sequence[str], states: Sequence[
 
 
 def overview(statuses: Sequence[CampaignStatus]) -> Table:
-    """A row a campaign."""
-    table = Table()
-    table.add_column("campaign")
-    for title in ("recipients", "queued", "delivered", "rejected", "other final", "inbox batches"):
-        table.add_column(title, justify="right")
+    """A row a campaign; no number is cut on a terminal of 80 columns."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table.add_column("campaign", overflow="fold")
+    for title in ("recipients", "queued", "delivered", "rejected", "other", "inbox"):
+        table.add_column(title, justify="right", no_wrap=True)
     for status in statuses:
         delivered, rejected = _total(status, State.DELIVERED), _total(status, State.REJECTED)
         other = status.finished - delivered - rejected

@@ -17,16 +17,22 @@ _NAMES = 26  # columns that receiver and source take
 _DAY = 12  # and a column of days
 _MATTERS_S = 60.0  # less changes nothing
 _HELPED_SHOWN = 3  # receivers
+_FULL = "*"
+_FULL_MEANS = f"{_FULL} all that its warmup permits on those days"
 
 
 def show(report: Report, console: Console) -> None:
     """All of it, no wider than `WIDTH`."""
-    width = min(WIDTH, console.width)
+    width, marked = min(WIDTH, console.width), False
     console.print("\n".join(_head(report)), width=width, highlight=False, markup=False)
     if report.forecast.routes:
+        console.print()
         console.print(by_receiver(report), width=width)
-        console.print(by_day(report, width), width=width)
-    console.print("\n".join((*_one_more(report), *_taken_for_granted(report))), width=width, highlight=False, markup=False)
+        days = by_day(report, width)
+        console.print(days, width=width)
+        marked = any(str(cell).endswith(_FULL) for column in days.columns for cell in column.cells)
+    foot = (*_one_more(report), *([_FULL_MEANS] if marked else []), *_taken_for_granted(report))
+    console.print("\n".join(foot), width=width, highlight=False, markup=False)
 
 
 def _head(report: Report) -> Iterator[str]:
@@ -67,15 +73,16 @@ def _after(found: Forecast, moment: float) -> str:
 
 
 def by_receiver(report: Report) -> Table:
-    """A row a receiver: the largest first."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    """A row a receiver: the largest first. Of losses only those that there are have a column: 80 characters hold few."""
+    losses = [name for name in ("spilled", "expired") if report.forecast.total(name) >= 1]
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("receiver", no_wrap=True)
-    for title in ("recipients", "delivered", "spilled", "expired"):
+    for title in ("recipients", "delivered", *losses):
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("all done", no_wrap=True)
-    table.add_column("held by", no_wrap=True)
+    table.add_column("held by")  # gives way where the terminal is narrow
     for route in largest(report.forecast, _ROUTES_SHOWN):
-        numbers = (route.envelopes, route.delivered, route.spilled, route.expired)
+        numbers = (route.envelopes, route.delivered, *(getattr(route, name) for name in losses))
         table.add_row(route.receiver, *map(_number, numbers), report.short(route.eta), binding(route))
     return table
 
@@ -101,7 +108,7 @@ def _cell(route: RouteForecast, column: Span, source: str) -> str:
     count = delivered(route, column, source)
     caps = [item for item in route.days if item.source == source and column.first <= item.day <= column.last]
     full = bool(caps) and all(item.cap is not None and item.delivered >= 0.9 * item.cap for item in caps)
-    return f"{_number(count)}{'*' if full else ' '}"
+    return f"{_number(count)}{_FULL if full else ' '}"
 
 
 def _one_more(report: Report) -> Iterator[str]:
@@ -127,13 +134,11 @@ def _sooner(variant: OneMore, before: Forecast) -> Iterator[str]:
     saved = variant.by_receiver(before)
     for name in sorted(saved, key=lambda name: -saved[name])[:_HELPED_SHOWN]:
         if saved[name] > _MATTERS_S:
-            yield f"{name} {span(saved[name]) if saved[name] < FOR_EVER else 'at last'}"
+            yield f"{name} {span(saved[name])} earlier" if saved[name] < FOR_EVER else f"{name} at last"
 
 
 def _taken_for_granted(report: Report) -> Iterator[str]:
     """What the figures stand on."""
-    if _any_capped(report.forecast):
-        yield "* all that its warmup permits on those days"
     guessed = [name for name in report.expectations if name not in report.measured]
     shares = [f"{name} {100 * report.expectations[name].delivered:.1f}%" for name in report.measured[:5]]
     if guessed:
@@ -149,10 +154,6 @@ def _taken_for_granted(report: Report) -> Iterator[str]:
         yield f"{report.census.left_out:,} smaller domains were not looked up: they count as the long tail (--lookups)"
     if report.without_store:
         yield "no store could be asked: from settings alone, as if nothing had been sent or queued yet"
-
-
-def _any_capped(forecast: Forecast) -> bool:
-    return any(item.cap is not None for route in forecast.routes for item in route.days)
 
 
 def _number(count: float) -> str:
