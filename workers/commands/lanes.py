@@ -26,7 +26,7 @@ _ROUTES = 2_000  # with work and no lane yet
 _FOOT = 1  # lines of the terminal that stay free
 
 
-@click.command()
+@click.command(short_help="Show what each lane does, and what holds it.")
 @click.argument("subjects", nargs=-1, metavar="[LANE|SOURCE|RECEIVER]...")
 @click.option("--once", is_flag=True, help="Print once and end; so it does where the output is no terminal.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document, once; times in Unix seconds.")

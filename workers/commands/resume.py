@@ -22,7 +22,7 @@ from workers.commands.words import Spoken, check_why, said, say, speaker, why_op
 from workers.store import open_configured_queue
 
 
-@click.command()
+@click.command(short_help="Let paused campaigns and held lanes go on.")
 @click.argument("subjects", nargs=-1, required=True, metavar="CAMPAIGN|LANE|SOURCE|RECEIVER...")
 @why_option
 @config_option

@@ -20,7 +20,7 @@ from workers.simulation.record import LaneDay
 from workers.simulation.stage import world_options
 
 
-@click.command()
+@click.command(short_help="Compare warmup plans on virtual time.")
 @click.option("--days", type=click.IntRange(1, 366), default=45, show_default=True, help="How many days to play.")
 @click.option(
     "--plan", "plans", multiple=True, help="A warmup plan; several are compared. Ours and the published ones if not given."
