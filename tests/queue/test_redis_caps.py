@@ -9,7 +9,7 @@ from sender.queue.keys import Layout
 from sender.queue.redis import RedisQueue
 from tests.queue.feeding import LANE, ROUTE, filled, flat, wish
 from tests.queue.test_accounts_contract import ROUTES, ready, wishes
-from tests.queue.warming import HOUR, MIDNIGHT, MINUTE, OURS, TAIL, cap, counts, granted, marked, released
+from tests.queue.warming import DAY, HOUR, MIDNIGHT, MINUTE, OURS, TAIL, cap, counts, granted, marked, released
 
 pytestmark = pytest.mark.integration
 
@@ -69,6 +69,24 @@ async def test_what_a_failover_lost_may_be_sent_in_the_next_windows_too(queue: R
     later = NOON + 20 * MINUTE
     open_ = (await counts(queue, later))[3]
     assert len(flat(await granted(queue, 50, later))) == 40 - open_, "nobody waits for a reply so long"
+
+
+@pytest.mark.parametrize("later", [MINUTE, 5 * MINUTE])
+async def test_a_cap_that_is_set_when_a_window_begins_keeps_in_mind_what_a_failover_lost(
+    queue: RedisQueue, client: Client, later: float
+) -> None:
+    """Also where it is the next day's, set just after midnight."""
+    evening, replica = MIDNIGHT + 24 * HOUR - 2 * MINUTE, Replica(client)
+    await filled(queue, 300, pack_size=10)
+    await queue.set_caps({OURS: cap(per_minute=40)}, evening)
+    await granted(queue, 5, evening)
+    await replica.follows()
+    await granted(queue, 20, evening + 1)
+    await replica.takes_over()
+    await granted(queue, 5, evening + 2)
+    day = DAY + (later > 2 * MINUTE)
+    await queue.set_caps({OURS: cap(day=day, per_minute=40)}, evening + later)
+    assert len(flat(await granted(queue, 50, evening + later))) == 40 - 20 - 10
 
 
 async def test_a_lane_that_is_claimed_anew_or_gets_its_first_cap_has_nothing_to_make_good(queue: RedisQueue) -> None:

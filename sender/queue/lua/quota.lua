@@ -57,13 +57,16 @@ local function begun(quota, place)
   return quota.starts + math.floor((quota.at - quota.starts) / SECONDS[place]) * SECONDS[place]
 end
 
+-- What a window that begins now begins with: of these units outstanding, and those that a failover lost, any may be sent in it.
+local function to_begin_with(quota, out)
+  return quota.missed and quota.at < quota.missed_until and out + quota.missed or out
+end
+
 -- Somebody came at this time: windows that began since the last one begin to count.
 local function touch(quota, now, out)
   local before = quota.at
   quota.at = math.max(quota.at, now)
-  if quota.missed and quota.at < quota.missed_until then
-    out = out + quota.missed
-  end
+  out = to_begin_with(quota, out)
   for place = 1, 3 do
     local since = begun(quota, place)
     if since > before then

@@ -29,6 +29,7 @@ redis.call('HSET', KEYS[1], 'cap', cap, 'lifted', 0)
 local known = quota
 quota = quota or { at = now, counts = { out, out, out }, begun = {} }
 quota.key, quota.starts, quota.ends = KEYS[1], tonumber(starts), tonumber(ends)
+out = to_begin_with(quota, out)
 local most = { string.match(cap, '(%S+) (%S+) (%S+)$') }
 for place = 1, 3 do
   local since = begun(quota, place)
