@@ -50,7 +50,7 @@ class Quota:
             if not known or begun > before:
                 self.counts[place] = self.outstanding
             elif begun < self.begun[place]:  # time is divided otherwise now: what went since then is not known
-                self.counts[place] = max(self.counts[place], _most(cap)[place])
+                self.counts[place] = max(self.counts[place], _most(cap)[place] + self.outstanding)
             self.begun[place] = begun
 
     def touch(self, now: float) -> None:

@@ -278,6 +278,17 @@ async def test_where_time_is_divided_anew_what_is_not_known_counts_as_used(queue
     assert len(flat(await granted(queue, 50, NOON + 1800))) == 10
 
 
+async def test_what_comes_back_after_that_was_not_what_is_not_known(queue: Queue) -> None:
+    await filled(queue, 100)
+    await queue.set_caps({OURS: cap(per_hour=10)}, NOON - 60)
+    (sent,) = await granted(queue, 9, NOON - 60)
+    await queue.settle([marked(sent)], NOON - 60)
+    (lease,) = await granted(queue, 6, NOON + 10)
+    await queue.set_caps({OURS: cap(per_hour=10, starts=MIDNIGHT + 1800)}, NOON + 20)  # the nine are of its hour, too
+    await queue.settle([released(lease)], NOON + 20)
+    assert await granted(queue, 10, NOON + 20) == []
+
+
 # --- clocks
 
 

@@ -36,7 +36,7 @@ for place = 1, 3 do
   if not known or since > before then
     quota.counts[place] = out
   elseif since < quota.begun[place] then -- time is divided otherwise now: what went since then is not known
-    quota.counts[place] = math.max(quota.counts[place], tonumber(most[place]))
+    quota.counts[place] = math.max(quota.counts[place], most[place] + out)
   end
   quota.begun[place] = since
 end
