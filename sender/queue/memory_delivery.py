@@ -38,12 +38,18 @@ class MemoryDelivery(MemoryUpkeep):
             self._ask(request.account, now)
             if self._claims.setdefault(request.lane, request.owner) != request.owner:
                 continue
+            self._comes_for(request.route.own(request.lane.source))
             room = self._room(request, now)
             if isinstance(room, Wait):
                 leases.waits += (room,)
             else:
                 leases += self._grant(replace(request, envelopes=room), now)
         return leases
+
+    def _comes_for(self, own: Route) -> None:
+        """The source asks, whether it gets anything or not: what stays with it goes on waiting for it."""
+        if own in self._owned:
+            self._owned[own] = None
 
     def _grant(self, request: LeaseRequest, now: float) -> list[Lease]:
         wanted, packs = request.envelopes, dict[tuple[Route, str], list[bytes]]()
@@ -70,8 +76,6 @@ class MemoryDelivery(MemoryUpkeep):
         The better priority goes first, and of one priority what is the source's own.
         """
         own, taste = request.route.own(request.lane.source), Taste(now=now)
-        if own in self._owned:
-            self._owned[own] = None
         shared = replace(taste, choice=request.choice, engagement_min=request.engagement_min)
         turns = [turn for turn in (self._turn(own, taste), self._turn(request.route, shared)) if turn is not None]
         return min(turns, key=lambda turn: turn.priority, default=None)

@@ -22,6 +22,7 @@ from tests.queue.feeding import (
     settlement,
     wish,
 )
+from tests.queue.warming import capped
 
 OWN = ROUTE.own("s1")
 OTHER_LANE = LaneId(source="s2", receiver="google")
@@ -205,6 +206,13 @@ async def test_a_source_that_asks_keeps_it(queue: Queue) -> None:
     for seconds in (PATIENCE_S, 2 * PATIENCE_S - 1):
         assert await queue.unbind(POOLS, PATIENCE_S, DUE + seconds, MANY) == 0
     assert await queue.unbind(POOLS, PATIENCE_S, DUE + 2 * PATIENCE_S, MANY) == 3
+
+
+async def test_a_source_that_asks_keeps_it_also_where_its_cap_is_used_up(queue: Queue) -> None:
+    await staying(queue)
+    await queue.unbind(POOLS, PATIENCE_S, DUE, MANY)
+    assert await queue.lease([capped(1)], DUE + PATIENCE_S) == []
+    assert await queue.unbind(POOLS, PATIENCE_S, DUE + PATIENCE_S, MANY) == 0
 
 
 async def test_what_is_held_back_moves_once_it_is_in_line_again(queue: Queue) -> None:
