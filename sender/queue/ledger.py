@@ -38,12 +38,18 @@ class Ledger:
     def page(self, owner: str, account: str) -> Page:
         return self.pages.setdefault((owner, account), Page())
 
+    def find(self, owner: str, account: str) -> Page | None:
+        """None once the owner is no more."""
+        return self.pages.get((owner, account))
+
     def knows(self, owner: str) -> bool:
         return any(name == owner for name, _ in self.pages)
 
     def leased(self, lease: Lease, account: str) -> None:
         """This lease has taken a unit for each of its envelopes, of those reserved."""
-        self._open[lease.id] = self.page(lease.owner, account), set(range(len(lease.envelopes)))
+        page = self.find(lease.owner, account)
+        if page is not None:
+            self._open[lease.id] = page, set(range(len(lease.envelopes)))
 
     def settled(self, settlement: Settlement) -> None:
         """The store has taken this: what used no unit comes back."""

@@ -112,7 +112,9 @@ class SharedAccounts:
                 self._ledger.leased(lease, asked[lease.lane].account)
                 taken[lease.lane] += len(lease.envelopes)
         for lane, request in asked.items():
-            self._ledger.page(request.owner, request.account).back += request.envelopes - taken[lane]
+            page = self._ledger.find(request.owner, request.account)
+            if page is not None:  # else its owner was found lost meanwhile: the account has heard
+                page.back += request.envelopes - taken[lane]
 
     def settled(self, settlements: Sequence[Settlement]) -> None:
         """The store has taken these: what they used, and what is to go back, will be told."""
@@ -138,9 +140,9 @@ class SharedAccounts:
             commands.append(self._script("account", name, now, units, owner, *numbers))
         answers = {key: _Answer.read(answer) for key, answer in zip(wanted, await self._client.run(commands), strict=True)}
         for key, answer in answers.items():
-            page = self._ledger.page(*key)
-            if answer.window != "late":
-                page.reserved, page.told = page.reserved + answer.granted, told[key]
+            known = self._ledger.find(*key)
+            if known is not None and answer.window != "late":
+                known.reserved, known.told = known.reserved + answer.granted, told[key]
         return answers
 
     async def take(self, name: str, units: int, now: float) -> int:

@@ -45,7 +45,8 @@ class RedisDelivery(RedisUpkeep):
         super().__init__(client, layout)
         self._tokens = (f"{secrets.token_hex(6)}-{number}-" for number in itertools.count())
         self._claims = Claims()
-        self._unsure: set[tuple[Partition, str]] = set()  # ids of leases that may have been granted and got to nobody
+        # Starts of ids of leases that may have been granted and got to nobody, and what they were asked for with.
+        self._unsure: dict[tuple[Partition, str], Sequence[LeaseRequest]] = {}
 
     async def lease(self, requests: Sequence[LeaseRequest], now: float) -> Granted:
         await self._give_back_unsure(now)
@@ -55,14 +56,12 @@ class RedisDelivery(RedisUpkeep):
             by_partition[self._layout.of(request.route)].append((request, day))
         asked = [(partition, next(self._tokens), some) for partition, some in by_partition.items()]
         scripts = [_lease(self._client.scripts["lease"], self._claims, *one, now) for one in asked]
-        granted = Granted()
         try:
             granted = await self._granted(asked, await self._client.run(scripts), now)
         except BaseException:  # also when cancelled: nobody will settle what was granted
-            self._unsure.update((partition, token) for partition, token, _ in asked)
+            self._unsure |= {(partition, token): [request for request, _ in some] for partition, token, some in asked}
             raise
-        finally:
-            self._accounts.leased(reserved.requests, granted)
+        self._accounts.leased(reserved.requests, granted)
         await self._tell_accounts(now)
         granted.waits += tuple(reserved.waits)
         return granted
@@ -99,13 +98,16 @@ class RedisDelivery(RedisUpkeep):
         return leases
 
     async def _give_back_unsure(self, now: float) -> None:
-        """Make ready again what an earlier call that failed may have been granted."""
+        """Make ready again what an earlier call that failed may have been granted.
+
+        Its units of shared accounts go back only then: whoever found such a lease of a dead owner would give them back, too.
+        """
         for partition, token in tuple(self._unsure):
             (names,) = await self._client.run([("HKEYS", partition.key("leases"))])
             for name in names:
                 if name.startswith(token.encode()):
                     await self._give_back(partition, name.decode(), now)
-            self._unsure.discard((partition, token))
+            self._accounts.leased(self._unsure.pop((partition, token), ()), ())
 
     async def settle(self, settlements: Sequence[Settlement], now: float) -> int:
         """Settle, then once more what had to be packed again because it was settled in part before.

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from sender.errors import BackendError
+from sender.model import Route
 from sender.queue.base import Granted
 from sender.queue.client import Client
 from sender.queue.keys import Layout, account
@@ -92,4 +93,39 @@ async def test_whoever_is_no_member_holds_nothing_for_long(door: Unreliable, que
     await leased(queue, 10)
     assert await counts(queue, NOON, TAIL) == (40, 40, 40, 40)
     await queue.reclaim(NOON)
+    assert await counts(queue, NOON, TAIL) == (40, 40, 40, 10)
+
+
+async def test_units_of_leases_that_reached_nobody_come_back_once_also_where_their_owner_dies(
+    door: Unreliable, queue: RedisQueue
+) -> None:
+    """It may have told the account of them when the leases are found and given back."""
+    await queue.join("worker-1")
+    (known,) = await leased(queue, 20)
+    door.lose_after = "lease"
+    with pytest.raises(BackendError):
+        await leased(queue, 20)
+    await queue.settle([marked(known, [0])], NOON)
+    successor = RedisQueue(door, Layout(4))
+    await successor.settle([marked(known)], NOON)  # as its journal says
+    await successor.fence({"worker-1": None}, told=True)
+    await successor.reclaim(NOON)
+    assert await counts(successor, NOON, TAIL) == (20, 20, 20, 0)
+
+
+async def test_an_owner_that_is_found_lost_while_it_leases_gives_nothing_back_twice(
+    door: Unreliable, queue: RedisQueue
+) -> None:
+    for owner in ("worker-1", "worker-2"):
+        await queue.join(owner)
+    await queue.lease(wishes(10, owner="worker-2", routes=ROUTES[1:2]), NOON)
+
+    async def meanwhile() -> None:
+        await queue.fence({"worker-1": None})
+        await queue.reclaim(NOON)
+        await queue.heartbeat("worker-1")
+
+    door.meanwhile, door.before = meanwhile, "lease"
+    nothing_there = Route(pool="main", receiver="~empty.example")
+    assert await queue.lease(wishes(30, routes=(nothing_there,)), NOON) == []
     assert await counts(queue, NOON, TAIL) == (40, 40, 40, 10)
