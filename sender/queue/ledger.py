@@ -94,3 +94,10 @@ class Claims:
         """The owner lets go of these lanes: should it claim one again, that is another claim."""
         for lane in lanes:
             self._of.pop((owner, lane), None)
+
+    def forget(self, owner: str) -> None:
+        """This owner is no more, and with it all its claims."""
+        self._of = {key: claim for key, claim in self._of.items() if key[0] != owner}
+
+    def __len__(self) -> int:
+        return len(self._of)

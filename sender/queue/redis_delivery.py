@@ -154,6 +154,12 @@ class RedisDelivery(RedisUpkeep):
             pairs += [(ordinal, NUMBERS[state]) for ordinal, (_, state) in ended]
         return [command for campaign, pairs in fates.items() for command in self._note(campaign, pairs)]
 
+    async def heartbeat(self, owner: str) -> Sequence[str]:
+        members = await super().heartbeat(owner)
+        if owner not in members:
+            self._claims.forget(owner)
+        return members
+
     async def unclaim(self, owner: str, lanes: Sequence[LaneId], routes: Sequence[Route]) -> None:
         by_partition: dict[Partition, list[str]] = defaultdict(list)
         for lane, route in zip(lanes, routes, strict=True):

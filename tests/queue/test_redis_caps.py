@@ -120,3 +120,12 @@ async def test_a_shared_account_counts_again_what_its_owners_know_of(queue: Redi
     assert await counts(queue, NOON, TAIL) == (50, 50, 50, 50)
     await queue.settle([released(lease) for lease in lost], NOON)
     assert await counts(queue, NOON, TAIL) == (30, 30, 30, 30)
+
+
+async def test_an_owner_that_is_found_lost_leaves_nothing_to_remember(queue: RedisQueue) -> None:
+    await queue.join("worker-1")
+    await granted(queue, 5, NOON)
+    assert len(queue._claims) == 1
+    await queue.fence({"worker-1": None})
+    await queue.heartbeat("worker-1")
+    assert len(queue._claims) == 0
