@@ -21,8 +21,8 @@ from sender.explaining.explanation import (
     span,
 )
 from sender.explaining.facts import CampaignFacts, FleetFacts
-from sender.explaining.lanes import route_reasons
-from sender.model import State
+from sender.explaining.lanes import is_free, route_reasons
+from sender.model import Route, State
 from sender.policy.schedule import Schedule
 from sender.queue.base import CampaignStatus
 from sender.queue.finding import Found, Waits
@@ -165,8 +165,15 @@ def _waiting(facts: CampaignFacts, status: CampaignStatus, fleet: FleetFacts) ->
     if waits.routes and not _all_aside(waits):
         route = next(iter(waits.routes))
         where = f"{route}, its largest route: " if len(waits.routes) + waits.more > 1 else ""
-        for reason in route_reasons(fleet, route):
+        for reason in _binding(facts, fleet, route):
             yield replace(reason, text=f"{where}{reason.text}")
+
+
+def _binding(facts: CampaignFacts, fleet: FleetFacts, route: Route) -> Iterator[Reason]:
+    """What binds a route. A lane that is idle beside ready recipients may not take them: those are left to who warms up."""
+    reasons = list(route_reasons(fleet, route))
+    cold = facts.cold.get(route, frozenset())
+    yield from route_reasons(fleet.among(cold), route) if cold and any(map(is_free, reasons)) else reasons
 
 
 def _all_aside(waits: Waits | None) -> bool:
@@ -191,7 +198,7 @@ def _routes(facts: CampaignFacts, fleet: FleetFacts, *, held: bool) -> Iterator[
     if waits is None:
         return
     for route, envelopes in waits.routes.items():
-        why = "" if held else "".join(f": {reason.text}" for reason in bound(route_reasons(fleet, route))[:1])
+        why = "" if held else "".join(f": {reason.text}" for reason in bound(_binding(facts, fleet, route))[:1])
         yield Note(name=str(route), text=f"{envelopes:,} ready{why}")
     if waits.more:
         yield Note(name="more routes", text=f"{waits.more:,}")

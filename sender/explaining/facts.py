@@ -9,7 +9,7 @@ from sender.content.spec import CampaignSpec, parse
 from sender.errors import ConfigErrors
 from sender.events import Event
 from sender.leasing import Warming
-from sender.model import LaneId, Source, State
+from sender.model import Choice, LaneId, Route, Source, State
 from sender.policy.receivers import DEFAULT, Profiles
 from sender.queue.base import CampaignStatus, Queue
 from sender.queue.control import Control
@@ -77,6 +77,8 @@ class CampaignFacts:
     ahead: int  # delivery.ahead: how many of its envelopes the expander keeps queued at most
     waits: Waits | None = None
     identity: Use | None = None  # what its signing domain has used of a cap of its own
+    # where it has a spill: of each route that it waits on, the sources that warm up there
+    cold: Mapping[Route, Set[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +127,8 @@ async def campaign_facts(queue: Queue, settings: Settings, campaign: str, *, wit
     if not statuses:
         announced = any(one.campaign == campaign for one in await queue.announcements(_ANNOUNCED))
     spec = _spec(campaign, await queue.spec(campaign)) if statuses else None
+    waits = await queue.waits(campaign, _ROUTES_SHOWN) if with_waits else None
+    spills = waits is not None and spec is not None and spec.spill
     return CampaignFacts(
         campaign=campaign,
         status=statuses[0] if statuses else None,
@@ -132,8 +136,9 @@ async def campaign_facts(queue: Queue, settings: Settings, campaign: str, *, wit
         spec=spec,
         announced=announced,
         ahead=settings.delivery.ahead,
-        waits=await queue.waits(campaign, _ROUTES_SHOWN) if with_waits else None,
+        waits=waits,
         identity=await _identity(queue, spec),
+        cold=await _cold(queue, settings, list(waits.routes)) if waits is not None and spills else {},
     )
 
 
@@ -156,6 +161,25 @@ async def _warming(queue: Queue, settings: Settings, found: Found) -> Mapping[st
     """What delivery processes make of the same progress."""
     if found.where is not Whereabouts.READY or found.route is None:
         return {}
+    warmth = await _warmth(queue, settings)
+    lanes = [LaneId(source=name, receiver=found.route.receiver) for name in _pool(settings, found.route.pool)]
+    return {lane.source: warmth.warming(lane) for lane in lanes}
+
+
+async def _cold(queue: Queue, settings: Settings, routes: Sequence[Route]) -> Mapping[Route, Set[str]]:
+    """The sources that warm up, route by route."""
+    warmth = await _warmth(queue, settings)
+    return {
+        route: {
+            name
+            for name in _pool(settings, route.pool)
+            if warmth.warming(LaneId(source=name, receiver=route.receiver)).choice is Choice.ENGAGED
+        }
+        for route in routes
+    }
+
+
+async def _warmth(queue: Queue, settings: Settings) -> Warmth:
     now, holds = await queue.time(), await queue.lane_holds()
     warmth = Warmth(
         queue,
@@ -165,8 +189,7 @@ async def _warming(queue: Queue, settings: Settings, found: Found) -> Mapping[st
         held=lambda lane: any(hold.covers(lane) and now < hold.until for hold in holds),
     )
     await warmth.look()
-    lanes = [LaneId(source=name, receiver=found.route.receiver) for name in _pool(settings, found.route.pool)]
-    return {lane.source: warmth.warming(lane) for lane in lanes}
+    return warmth
 
 
 def _pool(settings: Settings, pool: str) -> list[str]:

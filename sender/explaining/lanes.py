@@ -83,6 +83,11 @@ def _tail_shut(fleet: FleetFacts, route: Route, able: Sequence[Source]) -> Reaso
     return min(reasons, key=lambda reason: reason.until or FOR_EVER)
 
 
+def is_free(reason: Reason) -> bool:
+    """Whether it says that a lane has nothing else to do."""
+    return reason.detail == "nothing to send"
+
+
 def closed_reasons(fleet: FleetFacts, route: Route, due: float) -> Iterator[Reason]:
     """What will still be in the way when it is due; a pace, or a full window, may be another by then."""
     for reason in route_reasons(fleet, route):
@@ -193,7 +198,8 @@ def _busy(fleet: FleetFacts, sending: Sequence[LaneReport], ahead: int | None) -
     """Some lanes send: the freest of them says what binds, and together they say how long those before it take at least."""
     freest = min(sending, key=lambda report: _FREEST.index(report.limit) if report.limit in _FREEST else 0)
     if freest.limit == "nothing to send":
-        return Reason(limit=Limit.LANE, text=f"{freest.lane} is free, and asks for work within a second", until=fleet.now)
+        text = f"{freest.lane} is free, and asks for work within a second"
+        return Reason(limit=Limit.LANE, text=text, until=fleet.now, detail=freest.limit)
     reason = lane_reason(fleet, freest)
     others = f" (one of {len(sending)} lanes that send)" if len(sending) > 1 else ""
     if not ahead:

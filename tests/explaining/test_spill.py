@@ -77,6 +77,18 @@ async def test_what_is_left_to_sources_that_warm_up_waits_for_their_cap(warming:
     assert Note(name="left to", text=text) in found.notes
 
 
+async def test_a_campaign_waits_for_them_too_where_the_others_are_idle(warming: Settings) -> None:
+    cap = report("cold", "cap", until=NOW + 9_000, why="cold/google: 100 a day, used up")
+    queue = await store(cap, report("warm", "nothing to send"), spec=WAITS)
+    found = await campaign(queue, warming)
+    assert found.next == NOW + 9_000
+    assert "cold/google may send no more for now by its warmup" in found.reasons[0].text
+    queue = await store(cap, report("warm", "pace"), spec=WAITS)
+    assert "warm/google sends at its pace" in (await campaign(queue, warming)).reasons[0].text, "it has some to send"
+    queue = await store(cap, report("warm", "nothing to send"))
+    assert "warm/google is free" in (await campaign(queue, warming)).reasons[0].text, "nothing is left to the cold one"
+
+
 async def test_until_its_time_has_come(warming: Settings) -> None:
     cap = report("cold", "cap", until=NOW + 9_000, why="")
     queue = await store(cap, report("warm", "nothing to send"), spec=SPEC | {"spill": "5m"})
