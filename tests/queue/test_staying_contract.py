@@ -215,6 +215,18 @@ async def test_a_source_that_asks_keeps_it_also_where_its_cap_is_used_up(queue: 
     assert await queue.unbind(POOLS, PATIENCE_S, DUE + PATIENCE_S, MANY) == 0
 
 
+async def test_a_source_that_asks_keeps_it_also_while_it_is_held_back(queue: Queue) -> None:
+    await staying(queue)
+    await queue.hold([paused()])
+    assert await taken_by(queue, LANE) == []
+    await queue.unbind(POOLS, PATIENCE_S, DUE, MANY)
+    assert await taken_by(queue, LANE, DUE + PATIENCE_S) == []
+    await queue.hold([lifted()])
+    await queue.wake(DUE + PATIENCE_S, MANY)
+    assert await queue.unbind(POOLS, PATIENCE_S, DUE + PATIENCE_S, MANY) == 0
+    assert len(flat(await taken_by(queue, LANE, DUE + PATIENCE_S))) == 4
+
+
 async def test_what_is_held_back_moves_once_it_is_in_line_again(queue: Queue) -> None:
     await staying(queue)
     await queue.hold([paused()])

@@ -90,8 +90,8 @@ local function lines_of(lane, route, choice, least)
   if choice ~= 'oldest' then
     lines[1].place = tonumber(redis.call('HGET', P .. 'places', choice .. ' ' .. route) or 0)
   end
+  redis.call('ZADD', P .. 'owned', 'XX', 0, own) -- its source asks, whether what waits there may be leased now or not
   if redis.call('EXISTS', P .. 'turns:' .. own) == 1 then
-    redis.call('ZADD', P .. 'owned', 'XX', 0, own)
     table.insert(lines, 1, { route = own, choice = 'oldest', place = 0, passed = 0 })
   end
   return lines
