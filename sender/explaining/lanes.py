@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from shlex import quote
 
 from sender.explaining.caps import ORIGIN, cap_reason
 from sender.explaining.explanation import FOR_EVER, Explanation, Limit, Note, Reason, counted, joined, printable
@@ -31,6 +32,7 @@ _WORDS = {
     "journal": "may not send",
     "nothing to send": "has nothing to send",
 }
+_NOT_FOR_IT = "what is ready there is left to sources that warm up, or stays with another one: penstock why CAMPAIGN"
 
 
 def route_reasons(fleet: FleetFacts, route: Route, ahead: int | None = None) -> Iterator[Reason]:
@@ -101,7 +103,7 @@ def hold_reason(hold: LaneHold, lanes: Sequence[LaneId]) -> Reason:
     by = f" by {hold.by}" if hold.by else ""
     which = f"lane {lanes[0]} is" if len(lanes) == 1 else f"all {len(lanes)} lanes are"
     text = f"{which} held{by}" + (f": {hold.why}" if hold.why else "")
-    return Reason(limit=Limit.HOLD, text=printable(text), origin=f"penstock resume {hold.name}", until=hold.until)
+    return Reason(limit=Limit.HOLD, text=printable(text), origin=f"penstock resume {quote(hold.name)}", until=hold.until)
 
 
 def lane_reason(fleet: FleetFacts, report: LaneReport) -> Reason:
@@ -134,12 +136,14 @@ def explain_lane(fleet: FleetFacts, lane: LaneId, work: RouteWork) -> Explanatio
     rate = f", at most {report.messages_per_second:,.3g} messages a second" if report.messages_per_second else ""
     of = f" of {report.connections}" if report.connections else ""
     used = f"{report.sessions}{of} connections, {counted(report.holding, 'envelope')} held{rate}"
-    notes = (where, Note(name="now", text=used), Note(name="process", text=report.owner))
+    notes = [where, Note(name="now", text=used), Note(name="process", text=report.owner)]
     state = _STATES.get(report.limit, "waiting" if report.limit in _CLOSED else "running")
     reason = lane_reason(fleet, report)
     if state == "idle":
         reason = replace(reason, limit=Limit.NOTHING)
-    return Explanation(subject=str(lane), state=state, reasons=(reason,), notes=notes)
+        if work.ready > work.aside:
+            notes.append(Note(name="not for it", text=_NOT_FOR_IT))
+    return Explanation(subject=str(lane), state=state, reasons=(reason,), notes=tuple(notes))
 
 
 def _unknown_receiver(fleet: FleetFacts, receiver: str) -> str:

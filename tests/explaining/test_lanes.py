@@ -154,7 +154,7 @@ async def test_a_held_lane_says_who_holds_it_and_until_when(tmp_path: Path) -> N
     found = await lane(queue, settings)
     assert (found.state, found.next) == ("held", NOW + 600)
     assert found.reasons[0].text == "lane s1/google is held by ann@mail1: moving"
-    assert found.reasons[0].origin == "penstock resume s1/*"
+    assert found.reasons[0].origin == "penstock resume 's1/*'"
 
 
 async def test_where_all_lanes_of_a_route_are_held_the_message_waits_for_the_first_to_end(tmp_path: Path) -> None:

@@ -9,7 +9,22 @@ from sender.explaining.explanation import Limit, Note
 from sender.queue.base import Again, Settlement
 from sender.queue.lane_holds import LaneHold
 from sender.settings import Settings, load
-from tests.asking import NOW, ROUTE, SPEC, Store, campaign, configured, leased, message, paused, report, store
+from tests.asking import (
+    LANE,
+    NOW,
+    ROUTE,
+    SPEC,
+    Store,
+    campaign,
+    configured,
+    lane,
+    leased,
+    message,
+    noted,
+    paused,
+    report,
+    store,
+)
 
 WAITS = SPEC | {"spill": "wait"}
 SOURCES = '[[source]]\nname = "cold"\nehlo = "a.example"\nwarmup = "slow"\n[[source]]\nname = "warm"\nehlo = "b.example"\n'
@@ -87,6 +102,13 @@ async def test_a_campaign_waits_for_them_too_where_the_others_are_idle(warming: 
     assert "warm/google sends at its pace" in (await campaign(queue, warming)).reasons[0].text, "it has some to send"
     queue = await store(cap, report("warm", "nothing to send"))
     assert "warm/google is free" in (await campaign(queue, warming)).reasons[0].text, "nothing is left to the cold one"
+
+
+async def test_an_idle_lane_says_that_what_is_ready_is_not_for_it(warming: Settings) -> None:
+    queue = await store(report("cold", "receiver"), report("warm", "nothing to send"), spec=WAITS)
+    idle = noted(await lane(queue, warming, replace(LANE, source="warm")))
+    assert idle["not for it"].startswith("what is ready there is left to sources that warm up")
+    assert "not for it" not in noted(await lane(queue, warming, replace(LANE, source="cold")))
 
 
 async def test_until_its_time_has_come(warming: Settings) -> None:
