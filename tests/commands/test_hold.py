@@ -104,6 +104,7 @@ def test_whom_a_word_means(penstock: Callable[..., Result], queue: Shared, text:
     ("arguments", "words"),
     [
         (["gogle"], "no source or receiver is called 'gogle'; did you mean google?"),
+        (["spring"], "no source or receiver is called 'spring'; there are: "),
         (["s9/google"], "no source is called 's9'; there are: s1, s2, yahoo"),
         (["s1/nobody-at-all"], "no receiver is called 'nobody-at-all'"),
         (["yahoo"], "a source and a receiver have this name: write yahoo/* or */yahoo"),

@@ -78,7 +78,7 @@ def test_a_held_lane_says_who_and_how_to_let_it_go_and_one_without_a_row_is_told
     found = shown(board(settings, holds=[LaneHold(source="s1", by="bob@mail1", why="moving"), HOLD]), 120)
     held = [place for place, line in enumerate(found) if " held " in line and line.startswith("s1/")]
     assert held == [1, 3]
-    assert found[2] == "  held by bob@mail1: moving [penstock resume s1/*]"
+    assert found[2] == "  held by bob@mail1: moving [penstock resume 's1/*']"
     assert found[-2].startswith("*/yahoo: held by ann@mail1 since ")
 
 
@@ -160,3 +160,5 @@ def test_the_command(settings: Settings, tmp_path: Path, monkeypatch: pytest.Mon
         assert [lane["source"] for lane in json.loads(result.output)["lanes"]] == ["s2", "s1"]
     else:
         assert "s2/google" in result.output
+        head = result.output.splitlines()[0]
+        assert head.index("state") > 30, "no terminal: names have their whole width"

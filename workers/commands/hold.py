@@ -38,7 +38,8 @@ def command(lanes: tuple[str, ...], for_s: Seconds | None, why: str, config: Pat
 
     LANE is source/receiver, like s1/google; "s1/*" or s1 is all that leaves from that source, "*/google" or google all that
     goes to that receiver; the receiver "other" is all that have no profile. Within two seconds nothing is leased for them on
-    any host, and what no session has begun is back in the queue, where the pool's other sources find it.
+    any host, and what no session has begun is back in the queue, where the pool's other sources find it. Campaigns are
+    held back by `penstock pause`.
     """
     for line in trio.run(_hold, lanes, for_s, why, config):
         click.echo(line)

@@ -19,6 +19,7 @@ from sender.settings import Settings
 from sender.warming.audit import Entry
 
 _DAY_S = 86_400.0
+_LIKE = 0.75  # how alike names are of which one may be meant for the other
 
 
 def read_lanes(text: str, settings: Settings) -> LaneHold:
@@ -43,7 +44,7 @@ def read_lanes(text: str, settings: Settings) -> LaneHold:
 
 
 def _unknown(text: str, kind: str, name: str, names: Sequence[str]) -> ConfigError:
-    near = difflib.get_close_matches(name, names, 3)
+    near = difflib.get_close_matches(name, names, 3, _LIKE)
     which = f"did you mean {' or '.join(near)}?" if near else f"there are: {joined(sorted(names), 12)}"
     return ConfigError("LANE", text[:80], f"no {kind} is called {name[:80]!r}; {which}")
 

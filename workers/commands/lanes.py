@@ -17,7 +17,7 @@ from sender.queue.finding import LaneReport
 from sender.queue.lane_holds import LaneHold
 from sender.settings import Settings
 from workers.commands.lane_words import read_lanes
-from workers.commands.lanes_view import Row, as_document, lines
+from workers.commands.lanes_view import WIDEST, Row, as_document, lines
 from workers.commands.options import config_option
 from workers.store import open_configured_queue
 
@@ -52,7 +52,8 @@ async def _show(subjects: Sequence[str], config: Path | None, console: Console, 
             document = as_document(board.rows, board.fleet.holds)
             click.echo(msgspec.json.format(msgspec.json.encode(document)).decode())
         elif not watch:
-            console.print(lines(board.rows, board.fleet, console.width), soft_wrap=True)
+            width = console.width if console.is_terminal else WIDEST
+            console.print(lines(board.rows, board.fleet, width), soft_wrap=True)
         else:
             with Live(console=console, screen=True, auto_refresh=False) as live:
                 while True:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from shlex import quote
 from typing import Any
 
 from rich.text import Text
@@ -32,7 +33,7 @@ _NO_LANE = "no lane yet"  # its route has work
 _TITLES = ("state", "open", "msg/s", "/conn", "leased", "waits")
 _WIDTHS = (11, 8, 9, 6, 7, 10)  # of those columns; the lane has what is left, and at most:
 _LANE_MOST = 34
-_WIDEST = 120  # a line that is longer is hard to read
+WIDEST = 120  # a line that is longer is hard to read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +60,7 @@ class Row:
 
 def lines(rows: Sequence[Row], fleet: FleetFacts, width: int, most: int | None = None) -> Text:
     """The whole table for a terminal of this width, cut to `most` lines where that is given."""
-    width = min(width, _WIDEST)
+    width = min(width, WIDEST)
     body = [line for row in rows for line in _lines(row, fleet.now, width)]
     head = [_cells("lane", _TITLES, width, "bold")] if rows else [Text("no lane runs, and none has anything to send")]
     foot = list(_foot(rows, fleet, width))
@@ -102,7 +103,7 @@ def _figures(row: Row) -> tuple[str, ...]:
 def _why(row: Row, now: float) -> str:
     """What holds it, the rule and the receiver's reply, and until when; "" where there is nothing to explain."""
     if row.hold is not None:
-        return f"{told(row.hold, now)} [penstock resume {row.hold.name}]"
+        return f"{told(row.hold, now)} [penstock resume {quote(row.hold.name)}]"
     report = row.report
     if report is None or not (report.rule or report.until or row.state in _UP):
         return ""

@@ -212,7 +212,7 @@ def _named(settings: Settings, lane: str) -> tuple[Ward, Plan]:
 
 
 def _nobody(lane: str, slash: str, every: Mapping[str, Ward]) -> Iterator[str]:
-    near = difflib.get_close_matches(lane, every, 3)
+    near = difflib.get_close_matches(lane, every, 3, 0.75)
     if not slash and not lane.startswith(IDENTITY):
         yield "a lane is source/receiver, like s1/google; a sending identity is @domain"
     else:
