@@ -56,7 +56,7 @@ class Throttle:
     pauses: int = 0  # in a row, with nothing delivered in between
     lost: int = 0  # sessions that came to nothing, likewise
     patience: int = 0  # so many of them are borne
-    before: Slope | None = None  # the window's ceiling when the first of them was lost
+    before: Slope | None = None  # the window's ceiling when the first of them was lost, or when less was asked for since
 
     @classmethod
     def of(cls, limits: Limits, rng: Callable[[], float], scale: float = 1.0) -> "Throttle":
@@ -169,10 +169,12 @@ class Throttle:
             self._pause(outcome, now, reason, _STOP_S)
         elif action is Action.HALVE:
             self.window.troubled(now, pause_s, up_s)
+            self.before = self.window.ceiling
             self.pace.slow(now, pause_s, up_s)
             self.slowed = _because(outcome, now + pause_s + up_s, reason)
         elif action is Action.ONE_CONNECTION:
             self.window.limited(now, pause_s or up_s)
+            self.before = self.window.ceiling
             self.shrunk = _because(outcome, now + (pause_s or up_s), reason)
             self.pace.hold_connections(now + self.scale * _LIMITED_S * (1 + self.rng()))
         elif action is Action.MESSAGES_PER_CONNECTION and outcome.limit is not None:

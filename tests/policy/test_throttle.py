@@ -208,6 +208,18 @@ def test_sessions_that_come_to_nothing_in_a_row_pause_the_lane_longer_each_time(
     assert not lane.paused(now + 600), "a new row"
 
 
+def test_what_a_receiver_asked_for_amid_lost_sessions_still_counts_after_their_pause() -> None:
+    lane = throttle()
+    lane.after(LOST, 0, "reset")
+    lane.after(outcome(Action.ONE_CONNECTION, pause_s=3600), 1)
+    for _ in range(8 + 3):
+        lane.after(LOST, 2, "reset")
+    assert lane.paused(2)
+    for _ in range(1000):
+        lane.after(DELIVERED, 100)
+    assert lane.connections(300) == 1
+
+
 def test_for_want_of_something_of_ours_no_lane_pauses() -> None:
     ours = Outcome(verdict=Verdict.UNSENT, scope=Scope.SESSION, category=Category.SYSTEM, rule="our-resources")
     lane = throttle()
