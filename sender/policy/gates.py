@@ -27,6 +27,7 @@ class Tally(Struct, frozen=True, kw_only=True, omit_defaults=True):
     unknown: int = 0
     complaints: int = 0
     used: int = 0  # units of the cap
+    earlier: int = 0  # delivered on the sending day before: complaints that come now may be about that
 
     @classmethod
     def of(cls, marks: Mapping[Mark, int], complaints: int = 0, *, identity: bool = False) -> "Tally":
@@ -105,7 +106,7 @@ class Gates:
             "block": (tally.blocked, tally.judged),
             "bounce": (tally.bounced, tally.judged),
             "unknown_user": (tally.unknown, tally.judged),
-            "complaint": (tally.complaints, tally.delivered),
+            "complaint": (tally.complaints, max(tally.delivered, tally.earlier)),
         }
         for name, (events, out_of) in counts.items():
             gate: Gate = getattr(self, name)

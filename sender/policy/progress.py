@@ -58,6 +58,7 @@ class Progress(Struct, frozen=True, kw_only=True, omit_defaults=True):
     days: int = 0  # sending days so far, in all
     passed: int = 0  # of those that the plan asks for at each stage
     carried: Tally = Tally()  # of days that had too little to judge them by
+    before: int = 0  # delivered on the last sending day that is judged
     held: Word | None = None  # an operator's: no promotion until released
     unpromoted: int = 0  # the day on which a reply asked for no promotion
     unpromoted_why: str = ""

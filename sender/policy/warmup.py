@@ -63,10 +63,10 @@ def close(plan: Plan, progress: Progress, tally: Tally, now: float) -> Decision:
     if not tally.used and not tally.blocked:
         heard = replace(progress, carried=progress.carried + tally)  # complaints come days after what they are about
         return Decision(progress=heard, what=What.IDLE, why=f"nothing was sent on {date_of(progress.day)}")
-    counted = progress.carried + tally
+    counted = counted_by(progress, tally)
     worst = plan.gates.worst(counted) if progress.spared != progress.day else None
-    carried = Tally() if plan.gates.enough(counted) else counted
-    after = replace(progress, active=progress.day, days=progress.days + 1, carried=carried)
+    carried = Tally() if plan.gates.enough(counted) else progress.carried + tally
+    after = replace(progress, active=progress.day, days=progress.days + 1, carried=carried, before=tally.delivered)
     grave = _grave(plan, after, worst, now)
     if grave is not None:
         return grave
@@ -76,6 +76,12 @@ def close(plan: Plan, progress: Progress, tally: Tally, now: float) -> Decision:
     if against:
         return _said(after, What.HOLD, f"{stage_words(plan, after.stage)} is held: {against}", now)
     return _passed(plan, after, tally, now)
+
+
+def counted_by(progress: Progress, tally: Tally) -> Tally:
+    """All that gates judge by. Complaints come hours and days after what they are about: in the morning, when little has
+    gone, they are a share of what went on the sending day before."""
+    return replace(progress.carried + tally, earlier=progress.before)
 
 
 def cap_of(plan: Plan, progress: Progress, day: Day) -> Cap:
@@ -98,7 +104,7 @@ def unpromoted(plan: Plan, progress: Progress, why: str, now: float) -> Decision
 def _meanwhile(plan: Plan, progress: Progress, tally: Tally, now: float) -> Decision:
     """The day goes on: only what is grave counts."""
     if progress.spared != progress.day and not progress.stopped_on(progress.day):
-        grave = _grave(plan, progress, plan.gates.worst(progress.carried + tally), now)
+        grave = _grave(plan, progress, plan.gates.worst(counted_by(progress, tally)), now)
         if grave is not None:
             return grave
     return Decision(progress=progress, what=What.KEEP, why="")
@@ -159,7 +165,9 @@ def _opened(plan: Plan, progress: Progress, today: int, now: float) -> Decision 
     if rest <= plan.idle_days or progress.stopped:
         return None
     lower = plan.at_volume(plan.volume(progress.stage) * plan.rewarm)
-    again = replace(_on(moved(plan, progress, min(lower, progress.stage)), today), active=today, since=today, carried=Tally())
+    again = replace(
+        _on(moved(plan, progress, min(lower, progress.stage)), today), active=today, since=today, carried=Tally(), before=0
+    )
     why = (
         f"from {stage_words(plan, again.stage)}: nothing was sent for {rest} days, {percent(plan.rewarm)} of the volume remains"
     )

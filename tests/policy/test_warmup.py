@@ -102,6 +102,15 @@ def test_complaints_of_a_day_without_volume_count_on_the_next() -> None:
     assert "complaint 1.05% (2 of 190)" in after(quiet, Tally(delivered=190, used=190)).why
 
 
+def test_complaints_of_the_morning_are_a_share_of_the_day_before() -> None:
+    progress = after(at_stage(3), Tally(delivered=700, used=720)).progress
+    assert decide(PLAN, progress, Tally(delivered=60, complaints=2, used=60), on(1.1)).what is What.KEEP
+    decision = decide(PLAN, progress, Tally(delivered=60, complaints=3, used=60), on(1.1))
+    assert (decision.what, "complaint 0.43% (3 of 700)" in decision.why) == (What.STEP_BACK, True)
+    rested = after(progress, Tally(), days=40).progress
+    assert decide(PLAN, rested, Tally(delivered=60, complaints=2, used=60), on(41.1)).what is What.STOP
+
+
 def test_days_that_nobody_judged_change_nothing() -> None:
     """The scheduler was away from Friday to Monday: Friday is judged by what it had, and Monday begins."""
     decision = after(at_stage(1), Tally(delivered=200, used=200), days=3.5)

@@ -9,6 +9,7 @@ from sender.explaining.explanation import printable, span
 from sender.policy.gates import Reading, percent
 from sender.policy.outlook import outlook
 from sender.policy.plan import date_of
+from sender.policy.warmup import counted_by
 from sender.queue.warmups import Window
 from sender.warming.audit import Entry
 from sender.warming.warmer import Standing
@@ -41,7 +42,7 @@ def _cells(standing: Standing) -> tuple[str, ...]:
 
 def readings(standing: Standing) -> Sequence[Reading]:
     """The gates of a lane, over all that they are judged by now."""
-    return list(standing.plan.gates.readings(standing.progress.carried + standing.tally))
+    return list(standing.plan.gates.readings(counted_by(standing.progress, standing.tally)))
 
 
 def _gate(reading: Reading) -> str:
