@@ -65,7 +65,8 @@ def close(plan: Plan, progress: Progress, tally: Tally, now: float) -> Decision:
         return Decision(progress=heard, what=What.IDLE, why=f"nothing was sent on {date_of(progress.day)}")
     counted = counted_by(progress, tally)
     worst = plan.gates.worst(counted) if progress.spared != progress.day else None
-    carried = Tally() if plan.gates.enough(counted) else progress.carried + tally
+    settled = plan.gates.enough(counted) or progress.day in (progress.stepped, progress.spared)
+    carried = Tally() if settled else progress.carried + tally
     after = replace(progress, active=progress.day, days=progress.days + 1, carried=carried, before=tally.delivered)
     grave = _grave(plan, after, worst, now)
     if grave is not None:

@@ -174,6 +174,21 @@ def test_during_the_day_a_stop_ends_sending_until_it_is_over() -> None:
     assert cap_of(PLAN, over.progress, PLAN.day(on(2))).per_day == 200
 
 
+def test_what_a_lane_was_stepped_back_for_is_not_held_against_it_again() -> None:
+    small = replace(at_stage(2), carried=Tally(delivered=40, used=40))
+    back = decide(PLAN, small, Tally(delivered=18, bounced=4, used=22), on(0.3))
+    assert back.what is What.STEP_BACK
+    over = after(back.progress, Tally(delivered=18, bounced=4, used=22)).progress
+    assert over.carried == Tally()
+    assert decide(PLAN, over, Tally(delivered=38, used=38), on(1.5)).what is What.KEEP
+
+
+def test_what_an_operator_has_seen_is_not_held_against_a_lane_on_the_next_day() -> None:
+    moved = by_hand.put(PLAN, at_stage(0), 2, by="a", why="", now=on(0.5)).progress
+    over = after(moved, Tally(delivered=40, bounced=5, used=45)).progress
+    assert decide(PLAN, over, Tally(delivered=20, used=20), on(1.5)).what is What.KEEP
+
+
 def test_a_step_back_may_become_a_stop_on_the_same_day() -> None:
     back = decide(PLAN, at_stage(2), Tally(delivered=99, blocked=1, used=100), on(0.2)).progress
     stop = decide(PLAN, back, Tally(delivered=99, blocked=60, used=159), on(0.4))
