@@ -205,6 +205,18 @@ async def test_an_operator_is_heard_at_once_whoever_writes_meanwhile() -> None:
         await say(queue, WARD, word, START + 3)
 
 
+async def test_what_the_policy_decides_before_an_operator_s_word_is_told_too() -> None:
+    """The first to look at a lane after midnight is an operator: yesterday is judged, and that is written down."""
+    queue = MemoryQueue()
+    await standing(queue, START)
+    await sent(queue, START)
+    await standing(queue, START + 1)
+    now = START + DAY_S
+    await say(queue, WARD, lambda progress: by_hand.hold(progress, by="ann", why="", now=now), now, "ann")
+    assert await told(queue) == ["begin", "promote", "held"]
+    assert (await queue.use([WARD.account], now))[WARD.account].cap == PLAN.day(now).cap(PLAN.stages[1])
+
+
 async def test_what_has_no_plan_any_more_is_freed_of_its_cap() -> None:
     queue = MemoryQueue()
     await standing(queue, START)
