@@ -189,6 +189,12 @@ def test_the_audit_stream_says_who_and_why_the_newest_first(warmup: Callable[...
     }
 
 
+def test_the_audit_stream_outlives_the_plan_of_a_lane(home: Path, warmup: Callable[..., Result]) -> None:
+    (home / "sources.toml").write_text('[[source]]\nname = "s1"\nehlo = "mta.shop.example"\n')
+    (line,) = warmup("audit", "s1/google").output.splitlines()
+    assert line.endswith("s1/google  begin: begins at stage 1 of 3 (100 a day)")
+
+
 @pytest.mark.parametrize(
     ("words", "why"),
     [

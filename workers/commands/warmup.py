@@ -176,7 +176,7 @@ async def _complain(lane: str, complaints: int, why: str, config: Path | None) -
 
 async def _audit(lane: str, limit: int, config: Path | None) -> list[Entry]:
     async with open_configured_queue(config) as (settings, queue):
-        name = _named(settings, lane)[0].name if lane else ""
+        name = _called(settings, lane).name if lane else ""
         found: list[Entry] = []
         cursor = ""
         while len(found) < limit:
@@ -198,7 +198,15 @@ def _planned(every: Mapping[str, Ward]) -> dict[str, Ward]:
 
 
 def _named(settings: Settings, lane: str) -> tuple[Ward, Plan]:
-    """Whom a command line means; ConfigError where nobody is called that, or where it has no plan."""
+    """Whom a command line means, and its plan; ConfigError where nobody is called that, or where it has none."""
+    ward = _called(settings, lane)
+    if ward.plan is None:
+        raise ConfigError("LANE", lane, "it has no warmup plan, and no cap: `warmup` in sources.toml names one")
+    return ward, ward.plan
+
+
+def _called(settings: Settings, lane: str) -> Ward:
+    """Whom a command line means, with a plan or without; ConfigError where nobody is called that."""
     every, assignments = _wards(settings)
     source, slash, receiver = lane.partition("/")
     known = any(one.name == source for one in settings.sources)
@@ -206,9 +214,7 @@ def _named(settings: Settings, lane: str) -> tuple[Ward, Plan]:
     ward = every.get(name)
     if ward is None:
         raise ConfigError("LANE", lane[:80], "".join(_nobody(lane, slash, every)))
-    if ward.plan is None:
-        raise ConfigError("LANE", lane, "it has no warmup plan, and no cap: `warmup` in sources.toml names one")
-    return ward, ward.plan
+    return ward
 
 
 def _nobody(lane: str, slash: str, every: Mapping[str, Ward]) -> Iterator[str]:
