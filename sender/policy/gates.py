@@ -97,7 +97,7 @@ class Gates:
     block: Gate = Gate(back=0.001, stop=0.2, least=1)
     bounce: Gate = Gate(hold=0.02, back=0.05)
     unknown_user: Gate = Gate(hold=0.02, back=0.05)
-    complaint: Gate = Gate(hold=0.001, back=0.003, stop=0.005)
+    complaint: Gate = Gate(hold=0.001, back=0.003, stop=0.005, least=3)
 
     def readings(self, tally: Tally) -> Iterator["Reading"]:
         """Each gate with its rate now, and what that asks for."""

@@ -163,10 +163,10 @@ def test_an_operator_holds_a_lane_and_lets_it_go(warmup: Callable[..., Result]) 
 
 
 def test_complaints_are_counted_and_written_down(warmup: Callable[..., Result]) -> None:
-    result = warmup("complain", "s1/google", "2", "--why", "feedback loop")
-    assert result.output == "s1/google: 2 complaints today, of 57 delivered\n"
-    assert "complaint 3.51% (2 of 57), the limit is 0.5%" in warmup().output
-    assert "complain 2 by ann@mta1: feedback loop" in warmup("audit").output
+    result = warmup("complain", "s1/google", "3", "--why", "feedback loop")
+    assert result.output == "s1/google: 3 complaints today, of 57 delivered\n"
+    assert "complaint 5.26% (3 of 57), the limit is 0.5%" in warmup().output
+    assert "complain 3 by ann@mta1: feedback loop" in warmup("audit").output
 
 
 def test_the_audit_stream_says_who_and_why_the_newest_first(warmup: Callable[..., Result]) -> None:
