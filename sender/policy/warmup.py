@@ -169,9 +169,8 @@ def _opened(plan: Plan, progress: Progress, today: int, now: float) -> Decision 
     again = replace(
         _on(moved(plan, progress, min(lower, progress.stage)), today), active=today, since=today, carried=Tally(), before=0
     )
-    why = (
-        f"from {stage_words(plan, again.stage)}: nothing was sent for {rest} days, {percent(plan.rewarm)} of the volume remains"
-    )
+    remains = f"{percent(plan.rewarm)} of the volume remains"
+    why = f"from {stage_words(plan, again.stage)}: nothing was sent for {rest - 1} days, {remains}"
     return _said(again, What.REWARM, why, now)
 
 

@@ -233,7 +233,7 @@ def test_after_idle_days_it_begins_lower(stage: int, lower: int) -> None:
     assert after(at_stage(stage), Tally(), days=30).what is What.IDLE
     decision = after(at_stage(stage), Tally(), days=31)
     assert (decision.what, decision.progress.stage) == (What.REWARM, lower)
-    assert decision.why.endswith("nothing was sent for 31 days, 25% of the volume remains")
+    assert decision.why.endswith("nothing was sent for 30 days, 25% of the volume remains")
     assert after(decision.progress, Tally(), days=30).what is What.IDLE  # and not again at once
     assert after(decision.progress, Tally(), days=31).what is What.REWARM
 
