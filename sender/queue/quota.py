@@ -128,10 +128,10 @@ def use_of(quota: Quota, now: float, marks: Mapping[int, Mapping[Mark, int]], co
 
 
 def _begun(cap: Cap, at: float) -> tuple[float, float, float]:
-    """When the windows began in which this moment lies. Behind the day's end the next one has begun, whatever it permits."""
+    """When the windows began in which this moment lies. Behind the day's end others have begun, whatever they permit."""
     since = at - cap.starts
     return (
-        cap.starts if at < cap.ends else cap.ends,
+        cap.starts if at < cap.ends else cap.ends + math.floor((at - cap.ends) / _DAY_S) * _DAY_S,
         cap.starts + math.floor(since / _HOUR_S) * _HOUR_S,
         cap.starts + math.floor(since / _MINUTE_S) * _MINUTE_S,
     )

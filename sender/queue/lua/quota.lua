@@ -50,9 +50,13 @@ local function write_quota(quota)
   redis.call('HSET', quota.key, unpack(fields))
 end
 
+-- When the window began that it is in. Behind the day's end others have begun, whatever they permit.
 local function begun(quota, place)
   if place == 1 then
-    return quota.at < quota.ends and quota.starts or quota.ends
+    if quota.at < quota.ends then
+      return quota.starts
+    end
+    return quota.ends + math.floor((quota.at - quota.ends) / 86400) * 86400
   end
   return quota.starts + math.floor((quota.at - quota.starts) / SECONDS[place]) * SECONDS[place]
 end
