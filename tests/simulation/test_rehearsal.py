@@ -69,6 +69,7 @@ CASES = {
             after_s=8.75 * HOUR,
             spec={"rate": "800/h", "windows": half_hours("09", "10", "11")},
             world=UNJUDGED,
+            poll_s=0.4,  # a rate permits one at a time here, and may catch up on a few seconds alone
             assumptions=SURE,
         ),
         Rehearsal(
