@@ -157,7 +157,7 @@ def _plain(value: object) -> str | float:
         return spill_text(value)
     if isinstance(value, Seconds):
         return float(value)
-    raise NotImplementedError(f"no wire form of {type(value)}")
+    raise TypeError(f"no wire form of {type(value)}")
 
 
 _DEFAULTS = {"pool": "main", "priority": 5, "template": TemplateMode.AUTO, "time_zone": "UTC", "spill": SPILL_NOW}

@@ -7,6 +7,7 @@ its end of data go out, and what its outcome changes. Composing, signing, SMTP a
 import time
 from collections import deque
 from dataclasses import dataclass, replace
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -123,6 +124,6 @@ async def _decisions(messages: int, *, slowed: bool) -> float:
 def run(messages: int = 20_000, lanes: int = 2_000) -> None:
     """Measure and print."""
     for words, slowed in (("nothing holds it", False), ("it returns from a refusal", True)):
-        cost = trio.run(lambda slowed=slowed: _decisions(messages, slowed=slowed))  # type: ignore[misc]
+        cost = trio.run(partial(_decisions, messages, slowed=slowed))
         print(f"lane, decisions of one message where {words}: {cost:.2f} µs")
     trio.run(idle_share, lanes)

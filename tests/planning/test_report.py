@@ -42,7 +42,7 @@ def google(days: int = 3, **other: object) -> RouteForecast:
         bound={Bind.RETRY: 0.5, Bind.PLAN_DAY: 0.3, Bind.WINDOW: 0.2},
         days=intake,
     )
-    return replace(made, **other)  # type: ignore[arg-type]
+    return replace(made, **other)  # type: ignore[arg-type]  # a test's own values
 
 
 def report(*routes: RouteForecast, one_more: tuple[OneMore, ...] = (), **other: object) -> Report:
@@ -62,7 +62,7 @@ def report(*routes: RouteForecast, one_more: tuple[OneMore, ...] = (), **other: 
         latency_s=0.2,
         expectations={route.receiver: Expectation() for route in routes},
     )
-    return replace(made, **other)  # type: ignore[arg-type]
+    return replace(made, **other)  # type: ignore[arg-type]  # a test's own values
 
 
 def shown(made: Report, width: int = 100) -> str:

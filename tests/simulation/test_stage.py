@@ -26,7 +26,7 @@ async def send(stage: Stage) -> tuple[CampaignStatus, float]:
 
 
 def setup(**changes: object) -> Setup:
-    return Setup(settings=replace(load(), sources=(SOURCE,), warmup={}), **changes)  # type: ignore[arg-type]
+    return Setup(settings=replace(load(), sources=(SOURCE,), warmup={}), **changes)  # type: ignore[arg-type]  # a test's own values
 
 
 def test_every_recipient_gets_through_and_the_receivers_count_the_same() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from sender.errors import ConfigError, ConfigErrors
 from sender.model import LaneId, Source
@@ -104,5 +105,5 @@ def compare(
     """Play each plan; `progress` is told of each day that is over. Deterministic by the seed."""
     for plan in plans:
         setup = Setup(settings=fleet(settings, plan, sources), world=world_options(seed=seed), seed=seed)
-        diary = keep_diary(setup, mailing, days, lambda day, plan=plan: progress(plan, day))  # type: ignore[misc]
+        diary = keep_diary(setup, mailing, days, partial(progress, plan))
         yield Played(plan=plan, days=days, diary=diary)

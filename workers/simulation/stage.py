@@ -272,5 +272,5 @@ def _deterministic(seed: int) -> Iterator[None]:
     try:
         yield
     finally:
-        trio_run._ALLOW_DETERMINISTIC_SCHEDULING = before  # type: ignore[misc]
+        trio_run._ALLOW_DETERMINISTIC_SCHEDULING = before  # type: ignore[misc]  # as above
         trio_run._r.setstate(state)
