@@ -21,7 +21,6 @@ from sender.policy.receivers import DEFAULT, Flaw, Match, ProfileFile, match_fla
 from sender.policy.rules import Rule, RuleBook, RuleTable, compile_rule, example_reply, printed
 from sender.schema import salvage
 
-_UNREAD = frozenset({Step.CONNECT, Step.STARTTLS, Step.TLS, Step.RSET, Step.QUIT})  # no rule is asked at these
 _WRONG_MOST = 3  # ordinary replies of other categories that a rule may take: words do mean two things now and then
 _WRONG_ALONE = 1  # where it takes none of its own category
 _SHOWN = 3
@@ -167,8 +166,6 @@ def _rule_faults(file: str, place: int, rule: Rule, book: RuleBook, taken: Seque
 
 def _never(rule: Rule) -> str:
     """Why no reply can be of this rule; "" where one can."""
-    if rule.steps and rule.steps <= _UNREAD:
-        return f"is for {', '.join(sorted(rule.steps))} alone: no rule is asked about replies there"
     classes = {code[0] for code in rule.codes} or {"4", "5"}
     meant = {form.pattern[0] for form in rule.enhanced}
     if rule.enhanced and not meant & classes and "\\" not in meant:

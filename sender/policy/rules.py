@@ -24,6 +24,8 @@ _CANDIDATES_LIMIT = 4_096  # (step, code, enhanced) seen: a receiver that invent
 _OUTCOMES_LIMIT = 2_048  # replies remembered; a receiver that invents texts must not either
 _ID_LENGTH = 12  # words this long that end in a digit are queue ids and the like; "_" and "/" are left to codes and links
 
+# Whose replies rules are asked about; what comes of the others is decided by the session's own rules (net/opening).
+ASKED = (Step.GREETING, Step.EHLO, Step.MAIL, Step.RCPT, Step.DATA, Step.DOT)
 _STOPS = frozenset({Action.STOP_SOURCE, Action.STOP_DOMAIN, Action.PAUSE_CAMPAIGN})  # with a time of their own
 
 _CODE = re.compile(r"[45](\d\d|xx)")
@@ -118,6 +120,11 @@ def compile_rule(table: RuleTable, receiver: str) -> tuple[Rule | None, list[tup
         ("enhanced", f"{form!r} is not a code like '5.1.1', '5.7.x' or 'x.7.25'")
         for form in table.enhanced
         if not _ENHANCED.fullmatch(form)
+    ]
+    wrong += [
+        ("steps", f"no rule is asked about replies to {step}; allowed are {', '.join(ASKED)}")
+        for step in table.steps
+        if step not in ASKED
     ]
     pattern = _pattern(table.pattern, wrong)
     wrong += [("examples", f"{text!r} does not begin with a reply code") for text in table.examples if not _is_reply(text)]

@@ -13,6 +13,7 @@ from sender.model import Mark, State
 from sender.policy.receivers import Profiles
 from sender.queue.base import LeaseRequest, Settlement
 from sender.queue.memory import MemoryQueue
+from sender.queue.warmups import Change
 from sender.settings import load
 from sender.warming.assignments import Assignments
 from sender.warming.wards import wards
@@ -160,6 +161,30 @@ def test_an_operator_holds_a_lane_and_lets_it_go(warmup: Callable[..., Result]) 
     assert "is held: by ann@mta1: new list" in warmup().output
     assert warmup("resume", "s1/google").output == "s1/google: released: stage 1 of 3 (100 a day)\n"
     assert document(warmup)["held"] is None
+
+
+@pytest.mark.parametrize("words", [("advance", "s1/google"), ("reset", "s1/google"), ("set", "s1/google", "2")])
+def test_a_lane_that_is_moved_while_it_is_held_is_said_to_be_held_still(
+    warmup: Callable[..., Result], words: tuple[str, ...]
+) -> None:
+    warmup("hold", "s1/google", "--why", "new list")
+    moved, note = warmup(*words).output.splitlines()
+    assert moved.startswith(f"s1/google: {words[0]}: stage ")
+    assert note == "it is still held: penstock warmup resume s1/google ends that"
+
+
+def test_a_progress_that_cannot_be_read_is_said_in_words(queue: Shared, warmup: Callable[..., Result]) -> None:
+    warmup("hold", "s1/google")
+    version = trio.run(queue.progress)["s1/google"].version
+    trio.run(queue.change_progress, [Change(name="s1/google", version=version, body=b'{"plan": 1}')])
+    result = warmup()
+    assert result.exit_code == 1
+    assert "LANE: s1/google: its progress can't be read: " in result.output
+    assert "a newer version of Penstock may have written it" in result.output
+
+
+def test_one_complaint_is_one(warmup: Callable[..., Result]) -> None:
+    assert warmup("complain", "s1/google", "1").output == "s1/google: 1 complaint today, of 57 delivered\n"
 
 
 def test_complaints_are_counted_and_written_down(warmup: Callable[..., Result]) -> None:

@@ -44,7 +44,6 @@ def test_ours_have_none(ours: Shipped) -> None:
             {"codes": [450], "enhanced": ["5.7.1"], "examples": ["450 5.7.1 x"]},
             "codes 450 never come with enhanced codes of class 5",
         ),
-        ({"steps": ["STARTTLS"], "codes": [454]}, "is for STARTTLS alone: no rule is asked about replies there"),
         ({"pattern": r"\\[hcm1\\]", "examples": ["450 [HCM1] wait"]}, "a backslash is written once in single quotes"),
         ({"pattern": r"421 4\.7\.0 slow", "examples": ["421 4.7.0 slow"]}, "the codes are no part of the text"),
         ({"pattern": "someone@example", "examples": ["450 someone@example.net waits"]}, "is not found in '@ waits'"),
@@ -64,6 +63,13 @@ def test_a_rule_that_can_never_match(tables: Tables, ours: Shipped, values: dict
         "google/planted",
     )
     assert why in fault.error.why
+
+
+def test_a_rule_for_a_step_at_which_none_is_asked(tables: Tables, ours: Shipped) -> None:
+    plant(tables, "google", 2, steps=["STARTTLS", "RCPT"], codes=[454], examples=["454 wait for a quieter hour"])
+    (fault,) = linted(tables, ours)
+    assert (fault.error.file, fault.error.key) == ("google.toml", "rule[2].steps")
+    assert "no rule is asked about replies to STARTTLS; allowed are GREETING, EHLO, MAIL, RCPT, DATA, DOT" in fault.error.why
 
 
 def test_a_rule_that_an_earlier_one_shadows(tables: Tables, ours: Shipped) -> None:

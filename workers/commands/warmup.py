@@ -4,6 +4,7 @@ Every word is written down with who said it and why: `penstock warmup audit` sho
 """
 
 import difflib
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from shutil import get_terminal_size
@@ -13,6 +14,7 @@ import msgspec
 import trio
 
 from sender.errors import ConfigError
+from sender.explaining.explanation import counted
 from sender.model import LaneId
 from sender.policy import by_hand
 from sender.policy.plan import Plan
@@ -20,6 +22,7 @@ from sender.policy.progress import Progress
 from sender.policy.receivers import Profiles
 from sender.policy.warmup import Decision
 from sender.queue.base import Queue
+from sender.queue.warmups import Kept, Use
 from sender.settings import Settings
 from sender.warming.assignments import Assignments
 from sender.warming.audit import Entry
@@ -146,13 +149,30 @@ async def standings(queue: Queue, planned: Mapping[str, Ward], now: float) -> li
     """Where these stand now, as a scheduler would see it."""
     kept = await queue.progress(list(planned))
     used = await queue.use([ward.account for ward in planned.values()], now)
-    return [look(ward, kept.get(name), used[ward.account], now)[0] for name, ward in planned.items()]
+    return [_standing(ward, kept.get(name), used[ward.account], now) for name, ward in planned.items()]
+
+
+def _standing(ward: Ward, state: Kept | None, use: Use, now: float) -> Standing:
+    try:
+        return look(ward, state, use, now)[0]
+    except ValueError as error:
+        why = f"its progress can't be read: {error}; a newer version of Penstock may have written it"
+        raise ConfigError("LANE", ward.name, why) from error
 
 
 def _speak(lane: str, why: str, config: Path | None, word: Word) -> None:
     check_why(why)
     name, decision = trio.run(_say, lane, config, word)
     click.echo(f"{name}: {decision.what}{': ' + decision.why if decision.why else ''}")
+    if still := _still(decision.progress):
+        click.echo(f"it is still {still}: penstock warmup resume {shlex.quote(name)} ends that")
+
+
+def _still(progress: Progress) -> str:
+    """What goes on whatever stage a lane was put at; "" where nothing does."""
+    if progress.stopped_on(progress.day):
+        return "stopped"
+    return "held" if progress.held is not None and progress.last != progress.held else ""
 
 
 async def _say(lane: str, config: Path | None, word: Word) -> tuple[str, Decision]:
@@ -171,7 +191,7 @@ async def _complain(lane: str, complaints: int, why: str, config: Path | None) -
         await queue.tell_audit([entry.encode()])
         (standing,) = await standings(queue, {ward.name: ward}, now)
     total, delivered = standing.tally.complaints, standing.tally.delivered
-    return f"{ward.name}: {total:,} complaints today, of {delivered:,} delivered"
+    return f"{ward.name}: {counted(total, 'complaint')} today, of {delivered:,} delivered"
 
 
 async def _audit(lane: str, limit: int, config: Path | None) -> list[Entry]:
