@@ -152,7 +152,7 @@ class Controller:
             said = self._said.get(campaign)
             if not timed.limited or said is None or said.hold.start <= now < said.hold.end:
                 continue
-            burst = max(1.0, timed.rate * BURST_S)
+            burst = burst_of(timed.rate)
             if timed.domain:
                 await self._purses[timed.domain].grant(campaign, timed.rate, burst if timed.rate else FOR_EVER, now)
             else:
@@ -199,6 +199,16 @@ class Controller:
         if told:
             self._told.add(campaign)
         return told
+
+
+def burst_of(rate: float) -> float:
+    """How many envelopes may be granted ahead at this rate, those among them that wait to be leased.
+
+    At a trickle one alone is more than BURST_S are worth: it saves up beside that one, or all the time in which it waits for
+    a round, or for a lane, would be lost.
+    """
+    saved = rate * BURST_S
+    return max(saved, 1.0 + min(2.0, saved))
 
 
 def _finished(status: CampaignStatus) -> bool:

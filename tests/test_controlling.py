@@ -5,6 +5,7 @@ from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
 import trio
 from trio.testing import MockClock
 
@@ -193,6 +194,21 @@ async def test_a_rate_below_one_a_second_lets_single_ones_go(autojump_clock: Moc
         total += sum((await leased(queue)).values())
         await trio.sleep(1)
     assert 9 <= total <= 11
+
+
+@pytest.mark.parametrize("per_hour", [60, 700, 719, 800, 1440, 3600])
+async def test_a_trickle_is_had_in_full_where_rounds_and_lanes_are_late(autojump_clock: MockClock, per_hour: int) -> None:
+    """A round takes a second and a bit, and a lane comes for what is granted up to two rounds later."""
+    queue, rate, total = Log(), per_hour / 3_600, 0
+    controller = Controller(queue)
+    await ready(queue, per_hour + 20, rate=f"{per_hour}/h")
+    for turn in range(3_300):
+        await controller.run_once(clock())
+        if turn % 3 == 2:
+            total += sum((await leased(queue)).values())
+            assert total <= rate * 1.1 * turn + max(3.0, rate * BURST_S)
+        await trio.sleep(1.1)
+    assert total >= per_hour - 1
 
 
 async def test_a_pause_stops_a_rate_too(autojump_clock: MockClock) -> None:

@@ -69,7 +69,15 @@ CASES = {
             after_s=8.75 * HOUR,
             spec={"rate": "800/h", "windows": half_hours("09", "10", "11")},
             world=UNJUDGED,
-            poll_s=0.4,  # a rate permits one at a time here, and may catch up on a few seconds alone
+            assumptions=SURE,
+        ),
+        Rehearsal(
+            name="a trickle, and an engine as it is in service",
+            sources=sources(old="none"),
+            recipients={"orange": 100, "yahoo": 75},
+            spec={"rate": "700/h"},
+            world=UNJUDGED,
+            poll_s=0.2,
             assumptions=SURE,
         ),
         Rehearsal(
