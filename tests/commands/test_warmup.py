@@ -173,14 +173,20 @@ def test_a_lane_that_is_moved_while_it_is_held_is_said_to_be_held_still(
     assert note == "it is still held: penstock warmup resume s1/google ends that"
 
 
-def test_a_progress_that_cannot_be_read_is_said_in_words(queue: Shared, warmup: Callable[..., Result]) -> None:
+@pytest.mark.parametrize("words", [(), ("hold", "s1/google"), ("reset", "s1/google"), ("set", "s1/google", "2")])
+def test_a_progress_that_cannot_be_read_is_said_in_words(
+    queue: Shared, warmup: Callable[..., Result], words: tuple[str, ...]
+) -> None:
     warmup("hold", "s1/google")
     version = trio.run(queue.progress)["s1/google"].version
     trio.run(queue.change_progress, [Change(name="s1/google", version=version, body=b'{"plan": 1}')])
-    result = warmup()
+    result = warmup(*words)
     assert result.exit_code == 1
     assert "LANE: s1/google: its progress can't be read: " in result.output
     assert "a newer version of Penstock may have written it" in result.output
+    assert warmup("complain", "s1/google", "1").output == "s1/google: 1 complaint today, of 57 delivered\n", (
+        "once, all the same"
+    )
 
 
 def test_one_complaint_is_one(warmup: Callable[..., Result]) -> None:

@@ -6,6 +6,7 @@ Every word is written down with who said it and why: `penstock warmup audit` sho
 import difflib
 import shlex
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from shutil import get_terminal_size
 
@@ -153,8 +154,15 @@ async def standings(queue: Queue, planned: Mapping[str, Ward], now: float) -> li
 
 
 def _standing(ward: Ward, state: Kept | None, use: Use, now: float) -> Standing:
-    try:
+    with _readable(ward):
         return look(ward, state, use, now)[0]
+
+
+@contextmanager
+def _readable(ward: Ward) -> Iterator[None]:
+    """What is written of a lane can be read in here, or it is said of which lane it can't."""
+    try:
+        yield
     except ValueError as error:
         why = f"its progress can't be read: {error}; a newer version of Penstock may have written it"
         raise ConfigError("LANE", ward.name, why) from error
@@ -179,7 +187,8 @@ async def _say(lane: str, config: Path | None, word: Word) -> tuple[str, Decisio
     async with open_configured_queue(config) as (settings, queue):
         ward, plan = _named(settings, lane)
         by, now = speaker(settings), await queue.time()
-        return ward.name, await say(queue, ward, lambda progress: word(plan, progress, by, now), now, by)
+        with _readable(ward):
+            return ward.name, await say(queue, ward, lambda progress: word(plan, progress, by, now), now, by)
 
 
 async def _complain(lane: str, complaints: int, why: str, config: Path | None) -> str:
@@ -187,11 +196,11 @@ async def _complain(lane: str, complaints: int, why: str, config: Path | None) -
         ward, plan = _named(settings, lane)
         by, now = speaker(settings), await queue.time()
         entry = Entry(at=now, name=ward.name, what="complain", why=why, by=by, plan=plan.name, complaints=complaints)
-        await queue.complain(ward.account, plan.day(now).number, complaints)
+        day = plan.day(now).number
+        await queue.complain(ward.account, day, complaints)
         await queue.tell_audit([entry.encode()])
-        (standing,) = await standings(queue, {ward.name: ward}, now)
-    total, delivered = standing.tally.complaints, standing.tally.delivered
-    return f"{ward.name}: {counted(total, 'complaint')} today, of {delivered:,} delivered"
+        today = ward.tally((await queue.use([ward.account], now))[ward.account], day)
+    return f"{ward.name}: {counted(today.complaints, 'complaint')} today, of {today.delivered:,} delivered"
 
 
 async def _audit(lane: str, limit: int, config: Path | None) -> list[Entry]:
