@@ -22,6 +22,7 @@ from sender.explaining.explanation import (
 )
 from sender.explaining.facts import CampaignFacts, FleetFacts
 from sender.explaining.lanes import is_free, route_reasons
+from sender.explaining.spill import left_until, no_longer
 from sender.model import Route, State
 from sender.policy.schedule import Schedule
 from sender.queue.base import CampaignStatus
@@ -173,7 +174,12 @@ def _binding(facts: CampaignFacts, fleet: FleetFacts, route: Route) -> Iterator[
     """What binds a route. A lane that is idle beside ready recipients may not take them: those are left to who warms up."""
     reasons = list(route_reasons(fleet, route))
     cold = facts.cold.get(route, frozenset())
-    yield from route_reasons(fleet.among(cold), route) if cold and any(map(is_free, reasons)) else reasons
+    queued_at = facts.waits.oldest.get(route) if facts.waits is not None else None
+    until = left_until(facts, route, queued_at) if queued_at is not None else FOR_EVER
+    if cold and any(map(is_free, reasons)) and fleet.now < until:
+        yield from no_longer(until, fleet.now, route_reasons(fleet.among(cold), route))
+    else:
+        yield from reasons
 
 
 def _all_aside(waits: Waits | None) -> bool:

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator, Set
 from dataclasses import replace
 
 from sender.explaining.explanation import FOR_EVER, Limit, Note, Reason, joined
-from sender.explaining.facts import EnvelopeFacts
+from sender.explaining.facts import CampaignFacts, EnvelopeFacts
 from sender.leasing import Warming
-from sender.model import Choice, Envelope
+from sender.model import Choice, Envelope, Route
 from sender.policy.engagement import FLOORS, band_of
 from sender.queue.base import Spill
 
@@ -18,7 +18,7 @@ def takers(facts: EnvelopeFacts) -> Set[str] | None:
         return {found.route.source}
     if found.envelope is None or all(warming.choice is Choice.OLDEST for warming in facts.warming.values()):
         return None
-    until, envelope = _until(facts, found.envelope), found.envelope
+    until, envelope = _until(facts), found.envelope
     return {name for name, warming in facts.warming.items() if _takes(warming, envelope, until <= facts.fleet.now)}
 
 
@@ -33,21 +33,30 @@ def _takes(warming: Warming, envelope: Envelope, spilled: bool) -> bool:
             return spilled or floor < warming.engagement_min
 
 
-def _until(facts: EnvelopeFacts, envelope: Envelope) -> float:
+def _until(facts: EnvelopeFacts) -> float:
     """When warm sources may take it, Unix seconds."""
-    spec = facts.campaign.spec
-    if spec is None or not spec.spill:
+    envelope = facts.found.envelope
+    return left_until(facts.campaign, facts.found.route, envelope.queued_at) if envelope is not None else -FOR_EVER
+
+
+def left_until(facts: CampaignFacts, route: Route | None, queued_at: float) -> float:
+    """When warm sources may take what the campaign had queued then on this route, Unix seconds."""
+    spec = facts.spec
+    if spec is None or not spec.spill or (route is not None and route.source):
         return -FOR_EVER
     start = spec.start.timestamp() if spec.start is not None else 0.0
-    return Spill(after_s=float(spec.spill), start=start).until(envelope.queued_at)
+    return Spill(after_s=float(spec.spill), start=start).until(queued_at)
 
 
 def sooner(facts: EnvelopeFacts, reasons: Iterable[Reason]) -> Iterator[Reason]:
     """What binds the sources that it is left to binds for no longer than it is left to them."""
-    until = _until(facts, facts.found.envelope) if facts.found.envelope is not None else -FOR_EVER
+    return no_longer(_until(facts), facts.fleet.now, reasons)
+
+
+def no_longer(until: float, now: float, reasons: Iterable[Reason]) -> Iterator[Reason]:
+    """What binds until then at the most: after it others may take it."""
     for reason in reasons:
-        left = facts.fleet.now < until < reason.last
-        yield replace(reason, until=until) if left and not (facts.found.route and facts.found.route.source) else reason
+        yield replace(reason, until=until) if now < until < reason.last else reason
 
 
 def nobody_takes(facts: EnvelopeFacts) -> Reason:
@@ -62,7 +71,7 @@ def notes(facts: EnvelopeFacts) -> Iterator[Note]:
     found = facts.found
     if found.route is not None and found.route.source:
         yield Note(name="stays with", text=f"{found.route.source}, since its receiver deferred it because of that source")
-    elif found.envelope is not None and (until := _until(facts, found.envelope)) > facts.fleet.now:
+    elif (until := _until(facts)) > facts.fleet.now:
         cold = sorted(name for name, warming in facts.warming.items() if warming.choice is Choice.ENGAGED)
         if cold:
             ends = "for as long as they do" if until == FOR_EVER else "then to all of its pool"

@@ -53,7 +53,11 @@ class ReadyWork:
     @property
     def oldest(self) -> float:
         """When the oldest envelope that may be leased was queued; there must be one."""
-        return min(heap[0][0] for campaign in self._turns for heap in self._packs[campaign] if heap)
+        return min(map(self.oldest_of, self._turns))
+
+    def oldest_of(self, campaign: str) -> float:
+        """The same, of a campaign in line."""
+        return min(heap[0][0] for heap in self._packs[campaign] if heap)
 
     @property
     def aside(self) -> frozenset[str]:

@@ -4,7 +4,7 @@ Nothing here is needed to deliver.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
@@ -45,6 +45,7 @@ class Waits:
     """Where a campaign's envelopes wait that are neither in the inbox nor leased."""
 
     routes: Mapping[Route, int]  # those with most envelopes ready, most first
+    oldest: Mapping[Route, float] = field(default_factory=dict)  # on those where it is in line: when the first was queued
     more: int = 0  # routes beyond those
     ready: int = 0  # envelopes, on all routes
     later: int = 0  # packs that wait for a next attempt

@@ -83,6 +83,7 @@ class MemoryFinding(MemoryPart):
         shown = dict(routes.most_common(limit))
         return Waits(
             routes=shown,
+            oldest={route: work.oldest_of(campaign) for route in shown if campaign not in (work := self._ready[route]).aside},
             more=len(routes) - len(shown),
             ready=routes.total(),
             later=len(dues),

@@ -77,15 +77,21 @@ class RedisFinding(RedisPart):
         name = inbox.campaign_id(campaign)
         parts = self._layout.partitions
         names = (f"where:{name}", f"later:{name}", f"aside:{name}", "budget")
-        commands = [self._script("waits", [part.key(own) for own in names], _ROUTES_COUNTED, limit, name) for part in parts]
+        commands = [
+            self._script("waits", [part.key(own) for own in names], _ROUTES_COUNTED, limit, name, part.prefix) for part in parts
+        ]
         answers = await self._client.run(commands)
-        routes: Counter[Route] = Counter()
-        for _, _, _, _, _, _, *pairs in answers:
-            found = zip(pairs[::2], pairs[1::2], strict=True)
-            routes.update({Route.read(name.decode()): int(count) for name, count in found})
+        routes, oldest = Counter[Route](), dict[Route, float]()
+        for _, _, _, _, _, _, *found in answers:
+            for own, count, queued_at in zip(found[::3], found[1::3], found[2::3], strict=True):
+                route = Route.read(own.decode())
+                routes[route] = int(count)
+                if queued_at:
+                    oldest[route] = float(queued_at)
         shown, budgets = dict(routes.most_common(limit)), [int(answer[5]) for answer in answers if answer[5]]
         return Waits(
             routes=shown,
+            oldest={route: queued_at for route, queued_at in oldest.items() if route in shown},
             more=sum(answer[1] for answer in answers) - len(shown),
             ready=sum(int(answer[0]) for answer in answers),
             later=sum(answer[2] for answer in answers),

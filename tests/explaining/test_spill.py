@@ -122,6 +122,14 @@ async def test_until_its_time_has_come(warming: Settings) -> None:
     assert "warm/google is free" in (await message(queue, warming, 3)).reasons[0].text
 
 
+async def test_a_campaign_waits_no_longer_than_its_first_recipients(warming: Settings) -> None:
+    cap = report("cold", "cap", until=NOW + 9_000, why="")
+    queue = await store(cap, report("warm", "nothing to send"), spec=SPEC | {"spill": "5m"})
+    assert (await campaign(queue, warming)).next == (await message(queue, warming, 3)).next == NOW - 60 + 300
+    queue = await store(cap, report("warm", "nothing to send"), spec=SPEC | {"spill": "50s"})
+    assert "warm/google is free" in (await campaign(queue, warming)).reasons[0].text
+
+
 async def test_whom_they_do_not_take_and_whom_an_operator_holds_nobody_waits_for(warming: Settings) -> None:
     queue = await store(report("warm", "nothing to send"), spec=WAITS, fields={"engagement": "10"})
     assert "warm/google is free" in (await message(queue, warming, 3)).reasons[0].text

@@ -159,7 +159,7 @@ async def test_what_holds_a_ready_one_back(queue: Queue) -> None:
     found = await queue.find("spring", 7)
     assert (found.hold, found.budget, found.aside) == (None, 0, True)
     waits = await queue.waits("spring", 1)
-    assert (waits.aside, waits.budget) == (1, 0)
+    assert (waits.aside, waits.budget, waits.oldest) == (1, 0, {}), "nobody may take it"
     assert await queue.work_on([ROUTE, OTHER]) == {ROUTE: RouteWork(ready=10, aside=10), OTHER: RouteWork(ready=0, aside=0)}
     await queue.limit_rate("spring", False)
     await queue.wake(QUEUED_AT, 10)
@@ -170,6 +170,7 @@ async def test_where_a_campaign_waits(queue: Queue) -> None:
     await opened(queue)
     routes = [Route(pool="main", receiver=f"r{number}") for number in range(5)]
     packs = [(route, envelopes("spring", 10 + number, start=100 * number)) for number, route in enumerate(routes)]
+    packs[2] = (routes[2], [replace(one, queued_at=QUEUED_AT - one.ordinal % 8) for one in packs[2][1]])
     await queue.expand(await chunk_of(queue, "spring", packs), QUEUED_AT)
     lane = LaneId(source="s1", receiver="r4")
     (lease,) = await queue.lease([wish(4, lane=lane, route=routes[4])], QUEUED_AT)
@@ -178,6 +179,7 @@ async def test_where_a_campaign_waits(queue: Queue) -> None:
     assert (dict(waits.routes), waits.more, waits.ready) == ({routes[3]: 13, routes[2]: 12}, 3, 56)
     assert (waits.later, waits.due, waits.aside, waits.budget) == (2, 2_000.0, 0, None)
     assert list(waits.routes) == [routes[3], routes[2]]
+    assert waits.oldest == {routes[3]: QUEUED_AT, routes[2]: QUEUED_AT - 7}
 
 
 def told(ordinal: int, attempt: int, why: str = "") -> bytes:

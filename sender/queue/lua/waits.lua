@@ -5,9 +5,11 @@
 --       2  P later:<campaign>  zset  see route.lua
 --       3  P aside:<campaign>  set   see route.lua
 --       4  P budget            hash  see route.lua
--- ARGV  1  how many routes are looked at, at most   2  how many are given, at most   3  campaign
+--       computed, because routes come up here: P ages:<route> of route.lua
+-- ARGV  1  how many routes are looked at, at most   2  how many are given, at most   3  campaign   4  P
 -- Gives {envelopes ready (about, where not all routes are looked at), routes, later packs, when the first of them is due or
--- "", routes set aside, budget or "", route, envelopes, ...}: most first.
+-- "", routes set aside, budget or "", route, envelopes, when the oldest of them was queued or "" where they are set aside,
+-- ...}: most first.
 
 local limit, most = tonumber(ARGV[1]), tonumber(ARGV[2])
 local total = redis.call('HLEN', KEYS[1])
@@ -27,5 +29,6 @@ local answer = { ready, total, redis.call('ZCARD', KEYS[2]), first[2] or '',
 for place = 1, math.min(#routes, most) do
   answer[#answer + 1] = routes[place][1]
   answer[#answer + 1] = routes[place][2]
+  answer[#answer + 1] = redis.call('ZSCORE', ARGV[4] .. 'ages:' .. routes[place][1], ARGV[3]) or ''
 end
 return answer
