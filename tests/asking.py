@@ -134,7 +134,9 @@ async def campaign(queue: Store, settings: Settings, name: str = "spring") -> Ex
 
 async def lane(queue: Store, settings: Settings, lane: LaneId = LANE) -> Explanation:
     route = Route(pool="main", receiver=lane.receiver)
-    return explain_lane(await fleet_facts(queue, settings), lane, (await queue.work_on([route]))[route])
+    own = route.own(lane.source)
+    work = await queue.work_on([route, own])
+    return explain_lane(await fleet_facts(queue, settings), lane, work[route], work[own])
 
 
 def noted(explanation: Explanation) -> dict[str, str]:

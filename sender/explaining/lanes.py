@@ -10,7 +10,7 @@ from sender.explaining.explanation import FOR_EVER, Explanation, Limit, Note, Re
 from sender.explaining.facts import FleetFacts
 from sender.model import LaneId, Route, Source
 from sender.policy.receivers import DEFAULT
-from sender.queue.finding import LaneReport, RouteWork
+from sender.queue.finding import NO_WORK, LaneReport, RouteWork
 from sender.queue.lane_holds import LaneHold
 from sender.queue.warmups import OTHER, TAIL
 
@@ -32,7 +32,7 @@ _WORDS = {
     "journal": "may not send",
     "nothing to send": "has nothing to send",
 }
-_NOT_FOR_IT = "what is ready there is left to sources that warm up, or stays with another one: penstock why CAMPAIGN"
+NOT_FOR_IT = "what is ready there is left to sources that warm up, or stays with another one: penstock why CAMPAIGN"
 
 
 def route_reasons(fleet: FleetFacts, route: Route, ahead: int | None = None) -> Iterator[Reason]:
@@ -114,35 +114,43 @@ def lane_reason(fleet: FleetFacts, report: LaneReport) -> Reason:
     )
 
 
-def explain_lane(fleet: FleetFacts, lane: LaneId, work: RouteWork) -> Explanation:
-    """Why a lane does what it does; `work` is what its route has."""
+def not_for_it(report: LaneReport, work: RouteWork, own: RouteWork) -> bool:
+    """Whether a lane has nothing to do though something is ready on its route, and nothing that stays with it."""
+    return report.limit == "nothing to send" and work.may_go > 0 and not own.may_go
+
+
+def explain_lane(fleet: FleetFacts, lane: LaneId, work: RouteWork, own: RouteWork = NO_WORK) -> Explanation:
+    """Why a lane does what it does; `work` is what its route has, `own` what stays with it."""
     source = next((source for source in fleet.sources if source.name == lane.source), None)
     if source is None:
         names = joined([source.name for source in fleet.sources]) or "none"
         text = f"no source is called {lane.source!r}; there are: {names}"
         reason = Reason(limit=Limit.NO_SOURCE, text=text, origin="sources.toml")
         return Explanation(subject=str(lane), state="unknown", reasons=(reason,), known=False)
-    if not work.ready and (text := _unknown_receiver(fleet, lane.receiver)):
+    if not work.ready and not own.ready and (text := _unknown_receiver(fleet, lane.receiver)):
         reason = Reason(limit=Limit.NOTHING, text=text, origin="receivers/*.toml")
         return Explanation(subject=str(lane), state="unknown", reasons=(reason,), known=False)
     route = Route(pool=source.pool, receiver=lane.receiver)
-    where = Note(name="route", text=f"{route}, {work_words(work)}")
+    where = [Note(name="route", text=f"{route}, {work_words(work)}")]
+    if own.ready:
+        where.append(Note(name="its own", text=f"{work_words(own)}, deferred because of {lane.source}: they stay with it"))
     report, hold = fleet.lanes.get(lane), fleet.hold(lane)
     if hold is not None:
-        return Explanation(subject=str(lane), state="held", reasons=(hold_reason(hold, [lane]),), notes=(where,))
+        return Explanation(subject=str(lane), state="held", reasons=(hold_reason(hold, [lane]),), notes=tuple(where))
     if report is None:
-        reason = _not_running(fleet, source, route, work)
-        return Explanation(subject=str(lane), state="not running", reasons=(reason,), notes=(where,))
+        both = RouteWork(ready=work.ready + own.ready, aside=work.aside + own.aside)
+        reason = _not_running(fleet, source, route, both)
+        return Explanation(subject=str(lane), state="not running", reasons=(reason,), notes=tuple(where))
     rate = f", at most {report.messages_per_second:,.3g} messages a second" if report.messages_per_second else ""
     of = f" of {report.connections}" if report.connections else ""
     used = f"{report.sessions}{of} connections, {counted(report.holding, 'envelope')} held{rate}"
-    notes = [where, Note(name="now", text=used), Note(name="process", text=report.owner)]
+    notes = [*where, Note(name="now", text=used), Note(name="process", text=report.owner)]
     state = _STATES.get(report.limit, "waiting" if report.limit in _CLOSED else "running")
     reason = lane_reason(fleet, report)
     if state == "idle":
         reason = replace(reason, limit=Limit.NOTHING)
-        if work.ready > work.aside:
-            notes.append(Note(name="not for it", text=_NOT_FOR_IT))
+        if not_for_it(report, work, own):
+            notes.append(Note(name="not for it", text=NOT_FOR_IT))
     return Explanation(subject=str(lane), state=state, reasons=(reason,), notes=tuple(notes))
 
 
@@ -168,7 +176,7 @@ def work_words(work: RouteWork) -> str:
 def _not_running(fleet: FleetFacts, source: Source, route: Route, work: RouteWork) -> Reason:
     if not fleet.owners or source.host not in ("", *fleet.hosts):
         return _nobody(fleet, route, [source])
-    if work.ready > work.aside:
+    if work.may_go:
         return Reason(limit=Limit.LANE, text="its route has work: a process begins it within a second")
     text = "all that is ready on its route is held back" if work.ready else "nothing is ready on its route"
     return Reason(limit=Limit.NOTHING, text=f"{text}: lanes begin when there is something to send, and end without")

@@ -61,6 +61,14 @@ class RouteWork:
     ready: int
     aside: int
 
+    @property
+    def may_go(self) -> int:
+        """Those that may be leased, by somebody."""
+        return self.ready - self.aside
+
+
+NO_WORK = RouteWork(ready=0, aside=0)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaneReport:

@@ -11,10 +11,11 @@ import trio
 from click.testing import CliRunner, Result
 
 from sender.model import LaneId, Route
+from sender.queue.base import Again, Settlement
 from sender.queue.finding import LaneReport
 from sender.queue.lane_holds import LaneHold
 from sender.settings import Settings
-from tests.asking import NOW, OWNER, Store, configured, paused, report, store
+from tests.asking import NOW, OWNER, ROUTE, Store, configured, leased, paused, report, store
 from workers.cli import main
 from workers.commands.lane_words import read_lanes
 from workers.commands.lanes import Board, look
@@ -89,6 +90,28 @@ def test_work_without_a_lane_is_shown_too(settings: Settings) -> None:
         ("s2/google", "no lane yet", 1000),
     ]
     assert shown(found)[3].split() == ["s2/google", "no", "lane", "yet", "-", "-", "-", "-", "1,000"]
+
+
+def test_an_idle_lane_says_that_what_waits_is_not_for_it(settings: Settings) -> None:
+    reports = (report("s1", "nothing to send", why=""), report("s2", "receiver"))
+    found = shown(board(settings, reports), 120)
+    assert found[1].split()[:2] == ["s1/google", "idle"]
+    assert found[2].startswith("  what is ready there is left to sources that warm up, or stays with another one")
+    assert found[3].startswith("s2/google"), "which is sending"
+    assert len(found) == 5
+
+
+def test_what_stays_with_a_lane_waits_for_it_alone(settings: Settings) -> None:
+    async def asked() -> Board:
+        queue = await store(report("s1", "nothing to send", why=""), report("s2", "nothing to send", why=""), recipients=10)
+        lease = await leased(queue)
+        again = tuple(Again(position=place, envelope=one, due=0.0, source="s1") for place, one in enumerate(lease.envelopes))
+        await queue.settle([Settlement(lease=lease.id, route=ROUTE, campaign="spring", again=again)], NOW)
+        return await look(queue, settings)
+
+    found = shown(trio.run(asked), 120)
+    assert [(line.split()[0], line.split()[-1]) for line in found[1:3]] == [("s1/google", "10"), ("s2/google", "0")]
+    assert len(found) == 4, "and neither has anything to explain"
 
 
 def test_only_those_that_were_asked_for(settings: Settings) -> None:

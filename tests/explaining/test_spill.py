@@ -111,6 +111,19 @@ async def test_an_idle_lane_says_that_what_is_ready_is_not_for_it(warming: Setti
     assert "not for it" not in noted(await lane(queue, warming, replace(LANE, source="cold")))
 
 
+async def test_a_lane_shows_what_stays_with_it(settings: Settings) -> None:
+    queue = await store(report("s1", "nothing to send"), report("s2", "nothing to send"), recipients=10)
+    await staying(queue, "s1")
+    its = noted(await lane(queue, settings))
+    assert its["its own"] == "10 envelopes ready, deferred because of s1: they stay with it"
+    assert "not for it" not in its
+    assert "its own" not in noted(await lane(queue, settings, replace(LANE, source="s2")))
+    queue = await store(recipients=10)
+    await staying(queue, "s1")
+    assert "its route has work" in (await lane(queue, settings)).reasons[0].text
+    assert "nothing is ready" in (await lane(queue, settings, replace(LANE, source="s2"))).reasons[0].text
+
+
 async def test_until_its_time_has_come(warming: Settings) -> None:
     cap = report("cold", "cap", until=NOW + 9_000, why="")
     queue = await store(cap, report("warm", "nothing to send"), spec=SPEC | {"spill": "5m"})

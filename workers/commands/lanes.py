@@ -11,9 +11,8 @@ from rich.console import Console
 from rich.live import Live
 
 from sender.explaining.facts import FleetFacts, fleet_facts
-from sender.model import LaneId, Route
+from sender.model import LaneId
 from sender.queue.base import Queue
-from sender.queue.finding import LaneReport
 from sender.queue.lane_holds import LaneHold
 from sender.settings import Settings
 from workers.commands.lane_words import read_lanes
@@ -81,11 +80,17 @@ async def look(queue: Queue, settings: Settings, wanted: Sequence[LaneHold] = ()
             if waiting.route.source in ("", source.name):
                 routes.setdefault(LaneId(source=source.name, receiver=route.receiver), route)
     routes = {lane: route for lane, route in routes.items() if not wanted or any(one.covers(lane) for one in wanted)}
-    asked = sorted(set(routes.values()), key=str)
-    work = await queue.work_on(asked)
-    rows = [_row(fleet, lane, fleet.lanes.get(lane), route, work[route].ready) for lane, route in routes.items()]
+    asked = {route for lane, shared in routes.items() for route in (shared, shared.own(lane.source))}
+    work = await queue.work_on(sorted(asked, key=str))
+    rows = [
+        Row(
+            lane=lane,
+            route=route,
+            report=fleet.lanes.get(lane),
+            hold=fleet.hold(lane),
+            work=work[route],
+            own=work[route.own(lane.source)],
+        )
+        for lane, route in routes.items()
+    ]
     return Board(rows=sorted(rows, key=lambda row: row.order), fleet=fleet)
-
-
-def _row(fleet: FleetFacts, lane: LaneId, report: LaneReport | None, route: Route, waits: int) -> Row:
-    return Row(lane=lane, route=route, report=report, hold=fleet.hold(lane), waits=waits)

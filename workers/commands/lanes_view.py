@@ -9,9 +9,10 @@ from rich.text import Text
 
 from sender.explaining.explanation import counted, printable
 from sender.explaining.facts import FleetFacts
+from sender.explaining.lanes import NOT_FOR_IT, not_for_it
 from sender.model import LaneId, Route
 from sender.queue.control import FOR_EVER
-from sender.queue.finding import LaneReport
+from sender.queue.finding import NO_WORK, LaneReport, RouteWork
 from sender.queue.lane_holds import LaneHold
 from workers.commands.lane_words import moment, told
 
@@ -44,13 +45,19 @@ class Row:
     route: Route
     report: LaneReport | None  # None: none runs
     hold: LaneHold | None
-    waits: int  # envelopes ready on its route, which all sources of the pool share
+    work: RouteWork  # on its route, which all sources of the pool share
+    own: RouteWork = NO_WORK  # what stays with it
 
     @property
     def state(self) -> str:
         if self.hold is not None:
             return "held"
         return _STATES.get(self.report.limit, self.report.limit) if self.report is not None else _NO_LANE
+
+    @property
+    def waits(self) -> int:
+        """Envelopes that are ready where it takes from."""
+        return self.work.ready + self.own.ready
 
     @property
     def order(self) -> tuple[int, int, str]:
@@ -105,6 +112,8 @@ def _why(row: Row, now: float) -> str:
     if row.hold is not None:
         return f"{told(row.hold, now)} [penstock resume {quote(row.hold.name)}]"
     report = row.report
+    if report is not None and not_for_it(report, row.work, row.own):
+        return NOT_FOR_IT
     if report is None or not (report.rule or report.until or row.state in _UP):
         return ""
     rule = f"{report.rule}, " if report.rule else ""

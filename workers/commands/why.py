@@ -87,7 +87,9 @@ async def explain(subject: Subject, queue: Queue, settings: Settings) -> Explana
             fleet = await fleet_facts(queue, settings)
             pool = next((source.pool for source in settings.sources if source.name == lane.source), "")
             route = Route(pool=pool, receiver=lane.receiver)
-            return explain_lane(fleet, lane, (await queue.work_on([route]))[route])
+            own = route.own(lane.source)
+            work = await queue.work_on([route, own])
+            return explain_lane(fleet, lane, work[route], work[own])
         case str() as campaign:
             facts = await campaign_facts(queue, settings, campaign, with_waits=True)
             return explain_campaign(facts, await fleet_facts(queue, settings))
