@@ -161,9 +161,10 @@ class Engine:
         if self._draining.is_set():
             return True  # since `drain` was called while the store was asked: a lane begun now would be told by nobody
         self._share()
-        now, wanted = self._services.lanes.clock(), dict[LaneId, tuple[Route, Source]]()
+        self._shares.look(trio.current_time())
+        wanted = dict[LaneId, tuple[Route, Source]]()
         for waiting in ready:
-            for source in self._shares.called(waiting, now):
+            for source in self._shares.called(waiting):
                 self._serve(waiting.route.shared, source, wanted)
         self._begin(nursery, wanted)
         return bool(ready)

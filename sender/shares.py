@@ -8,6 +8,7 @@ each of them, for one of them to find the work and the others to find it gone.
 
 from collections.abc import Sequence
 from hashlib import blake2b
+from math import inf
 from zlib import crc32
 
 from sender.holding import NOBODY, WhoIsHeld
@@ -15,7 +16,8 @@ from sender.membership import Membership, host
 from sender.model import LaneId, Source
 from sender.queue.base import ReadyRoute
 
-_ALL_EVERY_S = 6  # so often, for a second, a small route calls for all sources: the one it calls first may be held up
+_ALL_EVERY = 6  # turns: in one of them a small route calls for all sources, since the one it calls first may be held up
+_TURN_S = 1.0  # of a turn; where looks are rarer each is a turn of its own, so that every turn has a look in it
 _ANSWERS_KEPT = 20_000  # lanes of which it is remembered whether they are this owner's
 
 
@@ -36,6 +38,15 @@ class Shares:
             self._pools[source.pool] = (*self._pools.get(source.pool, ()), source)
         self._by: tuple[str, ...] = ()  # the members that the answers hold for
         self._mine: dict[LaneId, bool] = {}
+        self._turn, self._turn_ends = 0, -inf
+
+    def look(self, now: float) -> None:
+        """A round of calls begins; `now` in seconds, of a clock that never goes back.
+
+        Turns are counted from look to look. Were they read from the clock, looks in step with it would never meet some of them.
+        """
+        if now >= self._turn_ends:
+            self._turn, self._turn_ends = self._turn + 1, now + _TURN_S
 
     def have_changed(self) -> bool:
         """Whether members came or went since it was asked last: then lanes may be others' now."""
@@ -45,8 +56,8 @@ class Shares:
         self._mine.clear()
         return True
 
-    def called(self, waiting: ReadyRoute, now: float) -> Sequence[Source]:
-        """The sources whose lanes this route's work is for at this moment, Unix seconds; some may be of another host."""
+    def called(self, waiting: ReadyRoute) -> Sequence[Source]:
+        """The sources whose lanes this route's work is for in this look; some may be of another host."""
         pool, own = self._pools.get(waiting.route.pool, ()), waiting.route.source
         if own:
             pool = tuple(source for source in pool if source.name == own)
@@ -57,8 +68,8 @@ class Shares:
             return pool
         if len(pool) < 2 or waiting.envelopes > self._most_for_one:
             return pool
-        turn = crc32(waiting.route.receiver.encode())
-        return pool if (int(now) + turn // len(pool)) % _ALL_EVERY_S == 0 else (pool[turn % len(pool)],)
+        lot = crc32(waiting.route.receiver.encode())
+        return pool if (self._turn + lot // len(pool)) % _ALL_EVERY == 0 else (pool[lot % len(pool)],)
 
     def is_mine(self, lane: LaneId, source: Source) -> bool:
         """Whether this owner weighs most among those that can send from the lane's source."""

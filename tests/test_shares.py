@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import replace
 
+import pytest
 import trio
 from trio.testing import MockClock
 
@@ -31,7 +32,7 @@ def test_a_small_route_calls_for_one_source_and_they_are_called_evenly() -> None
     shares = Shares([*SOURCES, ELSEWHERE], membership("host/1"), 64)
     called: Counter[str] = Counter()
     for number in range(4_000):
-        sources = shares.called(waiting(number), EPOCH)
+        sources = shares.called(waiting(number))
         if len(sources) == 1:
             called[sources[0].name] += 1
         else:
@@ -41,20 +42,36 @@ def test_a_small_route_calls_for_one_source_and_they_are_called_evenly() -> None
     assert set(called) == {source.name for source in SOURCES}
 
 
-def test_now_and_then_it_calls_for_all_in_case_that_one_is_held_up() -> None:
-    shares = Shares(SOURCES, membership("host/1"), 64)
+def looked(shares: Shares, number: int, *, every_s: float, looks: int, envelopes: int = 1) -> list[tuple[Source, ...]]:
+    """What a route calls for in so many looks."""
+    calls = []
+    for look in range(looks):
+        shares.look(look * every_s)
+        calls.append(tuple(shares.called(waiting(number, envelopes))))
+    return calls
+
+
+@pytest.mark.parametrize("every_s", [1.0, 5.0, 6.0, 60.0, 61.0], ids="every {:.0f} s".format)
+def test_now_and_then_it_calls_for_all_in_case_that_one_is_held_up(every_s: float) -> None:
+    """Whatever the time between two looks: none is in step with the turns."""
     for number in range(50):
-        calls = [tuple(shares.called(waiting(number), EPOCH + second)) for second in range(12)]
+        calls = looked(Shares(SOURCES, membership("host/1"), 64), number, every_s=every_s, looks=12)
         assert calls.count(SOURCES) == 2
         assert len(set(calls)) == 2, "otherwise it is always the same"
 
 
+def test_looks_of_one_second_are_of_one_turn() -> None:
+    calls = looked(Shares(SOURCES, membership("host/1"), 64), 1, every_s=0.25, looks=24)
+    assert [all(call == SOURCES for call in calls[start : start + 4]) for start in range(0, 24, 4)].count(True) == 1
+    assert calls.count(SOURCES) == 4
+
+
 def test_a_route_with_much_work_calls_for_all() -> None:
     shares = Shares(SOURCES, membership("host/1"), 64)
-    assert tuple(shares.called(waiting(1, 65), EPOCH)) == SOURCES
-    assert len({tuple(shares.called(waiting(1, 64), EPOCH + second)) for second in range(6)}) == 2
+    assert tuple(shares.called(waiting(1, 65))) == SOURCES
+    assert len(set(looked(shares, 1, every_s=1.0, looks=6, envelopes=64))) == 2
     nowhere = ReadyRoute(route=Route(pool="nobody", receiver="big"), envelopes=9, oldest=EPOCH)
-    assert tuple(shares.called(nowhere, EPOCH)) == ()
+    assert tuple(shares.called(nowhere)) == ()
 
 
 def test_a_source_s_own_route_calls_for_that_source_alone() -> None:
@@ -62,9 +79,10 @@ def test_a_source_s_own_route_calls_for_that_source_alone() -> None:
     for envelopes in (1, 1_000):
         for second in range(12):
             own = replace(waiting(1, envelopes), route=waiting(1).route.own("s2"))
-            assert shares.called(own, EPOCH + second) == (SOURCES[2],)
+            shares.look(float(second))
+            assert shares.called(own) == (SOURCES[2],)
     gone = replace(waiting(1), route=waiting(1).route.own("x1"))
-    assert shares.called(gone, EPOCH) == (), "it is in another pool"
+    assert shares.called(gone) == (), "it is in another pool"
 
 
 def test_each_lane_is_one_member_s_and_all_agree() -> None:
@@ -96,8 +114,7 @@ async def test_small_routes_get_a_lane_each_and_not_one_of_every_source(autojump
 
 async def test_where_the_one_source_can_t_another_takes_the_work(autojump_clock: MockClock) -> None:
     rig = Rig()
-    called = Shares(SOURCES, membership("host/1"), 64)
-    (first,) = min((called.called(waiting(1), EPOCH + second) for second in range(6)), key=len)
+    (first,) = min(looked(Shares(SOURCES, membership("host/1"), 64), 1, every_s=1.0, looks=6), key=len)
     await submitted(rig.queue, 1, campaign="c1", domains=["d1.example"], route=waiting(1).route)
     others = [source for source in SOURCES if source is not first]
     gone = Source(name=first.name, address="", ehlo="x", pool="main", host="another")

@@ -19,10 +19,10 @@ from sender.explaining.explanation import span
 from sender.planning import Assumptions
 from sender.settings import shipped
 from tests.simulation.rehearsal import Played, Rehearsal, rehearse
+from workers.simulation.parts import POLL_S
 from workers.simulation.stage import world_options
 
 HOUR = 3_600.0
-OUT_OF_STEP_S = 31.0  # with `sender.shares`, which calls all sources of a small route in one of some seconds
 SURE = Assumptions(delivered=1.0)  # nobody in these worlds defers, but for what the sender has earned
 UNJUDGED = replace(world_options(), strict=False)  # receivers that do not mind volume
 TROUBLED = replace(UNJUDGED, troubles=8.0)  # some 3 % of attempts meet a passing trouble, 6 % of recipients do not exist
@@ -91,7 +91,6 @@ CASES = {
             sources=sources(new="steady", old="none"),
             recipients={"orange": 900, "yahoo": 600},
             spec={"spill": "6h"},
-            poll_s=11.0,
             assumptions=SURE,
         ),
         Rehearsal(
@@ -99,7 +98,7 @@ CASES = {
             sources=sources(new="steady", old="none"),
             recipients={"google": 800, "orange": 330},
             spec={"spill": "wait"},
-            poll_s=OUT_OF_STEP_S,
+            poll_s=POLL_S,
             assumptions=SURE,
         ),
         Rehearsal(
@@ -108,7 +107,7 @@ CASES = {
             earlier={"google": 150},
             after_s=8 * HOUR,
             recipients={"google": 500},
-            poll_s=OUT_OF_STEP_S,
+            poll_s=POLL_S,
             assumptions=SURE,
         ),
         Rehearsal(

@@ -12,6 +12,7 @@ from sender.model import Category, LaneId, Source, State
 from sender.queue.base import CampaignStatus
 from sender.record import Attempt
 from sender.settings import load
+from workers.simulation.parts import POLL_S
 from workers.simulation.stage import DAY_S, Recipients, Setup, Stage, play
 
 SOURCE = Source(name="s1", address="192.0.2.1", ehlo="mta.shop.example", pool="main")
@@ -80,6 +81,20 @@ def test_a_domain_of_nobody_and_an_unknown_user_end_as_they_should() -> None:
 
     status = play(setup(), story)
     assert 30 < status.final["google", State.REJECTED] < 70
+
+
+def test_what_one_source_can_t_take_another_does_though_looks_are_rare() -> None:
+    """A small route calls one source in most looks, and that one may be of another host: nothing waits for ever."""
+    away = Source(name="s0", address="192.0.2.2", ehlo="mta0.shop.example", pool="main", host="elsewhere")
+    few = [Recipients(receiver=name, count=5) for name in ("google", "microsoft", "yahoo", "apple", "orange", "gmx")]
+
+    async def story(stage: Stage) -> float:
+        await stage.submit("spring", few)
+        with trio.fail_after(DAY_S):
+            await stage.finished("spring")
+        return stage.clock() - stage.setup.start
+
+    assert play(Setup(settings=replace(load(), sources=(away, SOURCE), warmup={})), story) < 6 * 2.5 * POLL_S
 
 
 def test_what_is_left_can_be_given_to_others() -> None:
