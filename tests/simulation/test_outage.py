@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from sender.model import Source, State, Verdict
 from sender.policy.throttle import OUTAGE_MAX_S
@@ -116,3 +117,14 @@ def test_it_returns_slowly_enough(settings: Settings) -> None:
     for earlier, later in pairwise(minutes):
         assert later <= 2 * earlier + 0.05
     assert minutes[-1] >= 0.9 * RATE
+
+
+def test_its_pauses_are_scaled_as_the_settings_say(settings: Settings) -> None:
+    """`retry.scale` is of pauses, too: a tenth as long, they leave room for more questions."""
+    quick = replace(settings, retry=structs.replace(settings.retry, scale=0.1))
+    asked = []
+    for each in (settings, quick):
+        chronicle = Chronicle()
+        play(lenient(each, chronicle), story(chronicle, "greeting", "mail"))
+        asked.append(chronicle.connections[1] - chronicle.connections[0])
+    assert asked[1] > 1.5 * asked[0]

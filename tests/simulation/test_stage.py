@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 import trio
+from msgspec import structs
 
 from sender.model import Category, LaneId, Source, State
 from sender.queue.base import CampaignStatus
@@ -49,6 +50,14 @@ def test_greylisting_is_waited_out_on_virtual_time() -> None:
     put_off = Counter(attempt.lane.receiver for attempt in attempts if attempt.outcome.category is Category.GREYLIST)
     assert put_off.keys() == {"free"}
     assert put_off["free"] >= 60
+
+
+def test_waits_are_scaled_as_the_settings_say() -> None:
+    """`retry.scale`: whom a greylist has put off comes back later, for one."""
+    settings = replace(load(), sources=(SOURCE,), warmup={})
+    patient = replace(settings, retry=structs.replace(settings.retry, scale=4.0))
+    ends = [play(Setup(settings=each), send)[1] for each in (settings, patient)]
+    assert ends[1] > 2 * ends[0]
 
 
 def test_a_connection_limit_holds_and_every_connection_ends() -> None:

@@ -9,6 +9,7 @@ from random import Random
 
 import trio
 
+from sender.assembly import retry_curve
 from sender.berth import CrewServices
 from sender.campaigns import Campaigns, SigningIdentity
 from sender.content.compose import Composer
@@ -25,7 +26,6 @@ from sender.net.session import Failure, Session, SessionOptions
 from sender.net.tls import TlsContexts
 from sender.places import Places
 from sender.policy.receivers import Profile, Profiles
-from sender.policy.retry import RetryCurve
 from sender.policy.stops import Stops
 from sender.policy.warmup import Decision
 from sender.preparation import Preparer
@@ -107,7 +107,8 @@ def _engine(parts: Parts, warmth: Warmth, promotions: Promotions) -> Engine:
         label=parts.profiles.label,
         rng=parts.rng,
         places=Places(_SESSIONS),
-        stops=Stops(),
+        stops=Stops(parts.settings.retry.scale),
+        waits_scale=parts.settings.retry.scale,
         on_actions=promotions.after,
         look_s=_NEVER_S,
         on_trouble=tell,
@@ -139,12 +140,9 @@ def _engine(parts: Parts, warmth: Warmth, promotions: Promotions) -> Engine:
 
 
 def _campaigns(parts: Parts) -> Campaigns:
-    retry = parts.settings.retry
-    curve = RetryCurve(
-        steps_s=tuple(retry.curve), jitter=retry.jitter, give_up_s=retry.give_up, in_doubt_tries=retry.in_doubt_tries
-    )
     identity = SigningIdentity(domain=IDENTITY, message_id_domain=IDENTITY, keys=())
-    return Campaigns(parts.queue, [identity], curve, [source.pool for source in parts.settings.sources])
+    pools = [source.pool for source in parts.settings.sources]
+    return Campaigns(parts.queue, [identity], retry_curve(parts.settings), pools)
 
 
 class _Alone(Membership):
