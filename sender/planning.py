@@ -17,7 +17,7 @@ from sender.model import LaneId, Mark, Route, Source
 from sender.policy.engagement import FLOORS
 from sender.policy.forecast import AccountOutlook, Expectation, LaneOutlook, Others, RouteOutlook, Scenario, Speed
 from sender.policy.gates import Tally
-from sender.policy.plan import Plan
+from sender.policy.plan import Day, Plan
 from sender.policy.plans import Plans
 from sender.policy.progress import Progress
 from sender.policy.receivers import OTHER, Profiles
@@ -184,10 +184,10 @@ class Planner:
 
     def _measured(self, receiver: str) -> Expectation | None:
         """What the attempts of the pool's sources have come to at this receiver in the last days, where there are enough."""
-        total = Counter[Mark]()
+        total, today = Counter[Mark](), Day.of(self._schedule.zone, self._now).number
         for member in self._members:
             marks = self._known.use.get(f"{member.name}/{receiver}", Use()).marks
-            for day in (day for day in marks if day > max(marks) - _DAYS):
+            for day in (day for day in marks if day > today - _DAYS):
                 total.update(marks[day])
         tried = sum(count for mark, count in total.items() if mark.uses)
         if tried < _SAMPLE or not total[Mark.DELIVERED]:

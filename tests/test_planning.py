@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import date
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from sender.settings import Settings, load
 from tests.queue.feeding import ROUTE, chunk_of, envelopes, settlement
 
 NOW = 1_799_625_600.0  # a Monday, 00:00 UTC
-TODAY = 740_000
+TODAY = date(2027, 1, 11).toordinal()
 CONFIG = '[[identity]]\ndomain = "shop.example"\nsigned = false\nwarmup = "{identity}"\n'
 SOURCES = """
 [[source]]
@@ -175,6 +176,15 @@ async def test_what_many_attempts_came_to_is_expected_of_the_next_ones(tmp_path:
     made = planner(settings, replace(known, use={"new/google": use}))
     assert made.scenario().routes[1].expectation == Expectation(delivered=0.9, rejected=0.05)
     assert made.measured == ("google",)
+
+
+@pytest.mark.parametrize(("ago", "measured"), [(13, ("google",)), (14, ())])
+async def test_what_attempts_came_to_some_time_ago_tells_nothing(tmp_path: Path, ago: int, measured: tuple[str, ...]) -> None:
+    """Days are counted back from now: a pool that was idle since has not measured anything."""
+    settings = configured(tmp_path)
+    known = await asked(MemoryQueue(), settings)
+    use = replace(known.use["old/google"], marks={TODAY - ago: {Mark.DELIVERED: 500}})
+    assert planner(settings, replace(known, use={"old/google": use})).measured == measured
 
 
 async def test_what_others_have_queued_stands_beside_or_before_it(tmp_path: Path) -> None:
