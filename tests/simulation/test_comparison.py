@@ -4,10 +4,13 @@ import pytest
 from rich.console import Console
 
 from sender.errors import ConfigErrors
+from sender.model import LaneId
 from sender.settings import load
 from workers.commands.simulate import table
 from workers.simulation.comparison import DEFAULT_PLANS, Played, check_plans, compare
+from workers.simulation.diary import Diary
 from workers.simulation.mailing import ORDINARY, Mailing, Segment
+from workers.simulation.record import LaneDay
 
 # Small enough for a minute: a source that has to get to 1,200 a day at Google, and to 800 at Microsoft.
 SMALL = Mailing(
@@ -20,6 +23,31 @@ SMALL = Mailing(
 def show(played: list[Played]) -> None:
     print()
     Console(width=100).print(table(played))
+
+
+def day(number: int, receiver: str, asked: int, sent: int, *, bounced: int = 0, held_off: int = 0) -> LaneDay:
+    lane = LaneId(source="cold-1", receiver=receiver)
+    return LaneDay(day=number, lane=lane, asked=asked, sent=sent, bounced=bounced, held_off=held_off)
+
+
+def test_a_lane_is_at_full_volume_once_it_sends_nearly_all_of_an_ordinary_day() -> None:
+    """Not on a day with little to send, and unknown users count as what was there; what came later is not of the way there."""
+    google = [
+        day(0, "google", 100, 100, held_off=1),  # a quiet day
+        day(1, "google", 1_000, 940, bounced=9, held_off=10),  # not quite
+        day(2, "google", 1_000, 940, bounced=10, held_off=100),
+        day(3, "google", 1_000, 1_000, held_off=1_000),
+    ]
+    yahoo = [day(number, "yahoo", 10, 10 if number == 3 else 5, held_off=10_000) for number in range(5)]
+    both = Played(plan="steady", days=5, diary=Diary(days=[*google, *yahoo], troubles=()))
+    assert {str(lane): full for lane, full in both.full_by_lane().items()} == {"cold-1/google": 3, "cold-1/yahoo": 4}
+    assert (both.full, both.held_off, both.held_off_until_full) == (4, 51_111, 40_111)
+
+
+def test_where_one_lane_never_gets_there_the_plan_does_not() -> None:
+    never = [day(number, "yahoo", 10, 5, held_off=1) for number in range(5)]
+    played = Played(plan="steep", days=5, diary=Diary(days=[day(0, "google", 10, 10), *never], troubles=()))
+    assert (played.full, played.held_off_until_full) == (None, 5)
 
 
 def test_our_plan_gets_there_and_waits_less_often_than_a_steep_one() -> None:

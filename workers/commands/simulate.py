@@ -140,7 +140,7 @@ def as_document(played: Played) -> dict[str, Any]:
         "plan": played.plan,
         "days": played.days,
         "full_volume": played.full,
-        "full_volume_by_lane": {str(lane): played.full_after(lane) for lane in played.lanes},
+        "full_volume_by_lane": {str(lane): day for lane, day in played.full_by_lane().items()},
         "sent": played.sent,
         "deferred": played.held_off,
         "deferred_until_full": played.held_off_until_full,

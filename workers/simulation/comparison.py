@@ -1,6 +1,6 @@
 """Plans side by side: the same fleet, list and receivers, with one plan after the other."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -24,29 +24,19 @@ class Played:
     days: int
     diary: Diary
 
-    @property
-    def lanes(self) -> Sequence[LaneId]:
-        return sorted({entry.lane for entry in self.diary.days}, key=str)
-
-    def full_after(self, lane: LaneId) -> int | None:
-        """On which day the lane first sent all there was on an ordinary day; None where it never did."""
-        own = [entry for entry in self.diary.days if entry.lane == lane]
-        most = max(entry.asked for entry in own)
-        return next((entry.day + 1 for entry in own if entry.asked == most and _is_full(entry)), None)
+    def full_by_lane(self) -> Mapping[LaneId, int | None]:
+        """On which day each lane first sent all there was on an ordinary day; None where it never did."""
+        days: dict[LaneId, list[LaneDay]] = {}
+        for entry in self.diary.days:
+            days.setdefault(entry.lane, []).append(entry)
+        return {lane: _full_after(days[lane]) for lane in sorted(days, key=str)}
 
     @property
     def full(self) -> int | None:
         """On which day the last of the lanes did; None where one never did."""
-        days = [self.full_after(lane) for lane in self.lanes]
+        days = list(self.full_by_lane().values())
         known = [day for day in days if day is not None]
         return max(known) if known and len(known) == len(days) else None
-
-    def until_full(self) -> Iterator[LaneDay]:
-        """The days by which each lane had got there."""
-        for entry in self.diary.days:
-            full = self.full_after(entry.lane)
-            if full is None or entry.day < full:
-                yield entry
 
     @property
     def sent(self) -> int:
@@ -66,7 +56,14 @@ class Played:
 
     @property
     def held_off_until_full(self) -> int:
-        return sum(entry.held_off for entry in self.until_full())
+        """Of those that were held off: by the day, this one included, on which their lane was there."""
+        full = self.full_by_lane()
+        return sum(entry.held_off for entry in self.diary.days if entry.day < (full[entry.lane] or self.days))
+
+
+def _full_after(own: Sequence[LaneDay]) -> int | None:
+    most = max(entry.asked for entry in own)
+    return next((entry.day + 1 for entry in own if entry.asked == most and _is_full(entry)), None)
 
 
 def _is_full(entry: LaneDay) -> bool:
