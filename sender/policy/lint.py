@@ -5,6 +5,9 @@
    decides one of them. Examples are what a rule is for, so both can be known, not guessed.
 3. A pattern is unanchored where it is found in an empty text, in the words that stand around any refusal (BOILERPLATE), or
    where it takes ordinary replies of other categories away from the rules that read them right.
+4. A pattern is slow where an open repeat stands right beside another repeat or within one: on a text made for it, each start
+   tries all ways to share it between the two, and meanwhile the process does nothing else. It is not tried here either, so
+   nothing else is said of it.
 
 Ordinary replies are the examples of the default rules that we ship: some three hundred, of every category.
 """
@@ -25,6 +28,12 @@ _WRONG_MOST = 3  # ordinary replies of other categories that a rule may take: wo
 _WRONG_ALONE = 1  # where it takes none of its own category
 _SHOWN = 3
 _CODES = re.compile(r"\^?[(\[]?(?:[45]\d\d\b|[45]\\?\.\d)")  # a pattern that begins with a code
+
+# Repeats without an end, `[a-z]*` or `\S+`; those that give nothing back (`*+`) share nothing with what follows.
+_ANY = r"(?:(?<!\\)\[(?:\\.|[^\]\\])+\]|\\[sSwWdD]|(?<!\\)\.)"
+_OPEN = r"(?:[*+](?!\+)|\{\d*,\}(?!\+))"
+_BESIDE = re.compile(rf"{_ANY}{_OPEN}\??{_ANY}(?:[*+]|\{{\d*,\d*\}})")
+_WITHIN = re.compile(rf"(?:(?<!\\)[\w\]).]|\\.){_OPEN}\??(?:(?:\\.|[^()\\])(?:[?*]|\{{0,\d*\}}))?\){_OPEN}")
 
 # Words that stand in replies of every kind and decide nothing: a pattern that is found in them reads what it was not meant for.
 BOILERPLATE = (
@@ -103,7 +112,7 @@ def lint(tables: Mapping[str, tuple[str, Mapping[str, Any]]], shipped: Mapping[s
 
 
 def _draft(name: str, file: str, table: Mapping[str, Any], faults: list[Fault]) -> _Draft:
-    """Rule by rule: a bad one hides neither the others nor itself."""
+    """Rule by rule: a bad one hides neither the others nor itself. One that is slow is left out: nobody may search with it."""
     errors: list[ConfigError] = []
     head = salvage(ProfileFile, {key: value for key, value in table.items() if key != "rule"}, errors, file=file)
     raw = table.get("rule", [])
@@ -121,7 +130,10 @@ def _draft(name: str, file: str, table: Mapping[str, Any], faults: list[Fault]) 
         if read.name in names:
             errors.append(ConfigError(file, f"rule[{place}].name", f"{read.name!r} is there already"))
         names.add(read.name)
-        if rule is not None:
+        if rule is not None and (why := _too_slow(rule)):
+            slow = ConfigError(file, f"rule[{place}].pattern", f"{rule.name!r} {why}")
+            faults.append(Fault(flaw=Flaw.SLOW, error=slow, rule=rule.name))
+        elif rule is not None:
             rules.append((place, rule))
     faults += [Fault(flaw=Flaw.ERROR, error=error) for error in errors]
     return _Draft(file=file, match=head.match if head is not None else Match(), rules=rules)
@@ -222,6 +234,15 @@ def _too_wide(rule: Rule, taken: Sequence[Ordinary]) -> str:
         shown = ", ".join(repr(str(one.reply)) for one in wrong[:_SHOWN])
         return f"takes ordinary replies of other categories ({kinds}), like {shown}"
     return ""
+
+
+def _too_slow(rule: Rule) -> str:
+    """Which part of a pattern costs the square of a text's length or more; "" where none does by itself."""
+    written = rule.pattern.pattern if rule.pattern is not None else ""
+    found = _WITHIN.search(written) or _BESIDE.search(written)
+    if found is None:
+        return ""
+    return f"has an open repeat beside or within another: {found[0]!r}; give it an end ('{{0,20}}') or keep what it took ('*+')"
 
 
 def _listed(names: frozenset[str]) -> str:

@@ -33,6 +33,7 @@ class Flaw(StrEnum):
     DEAD = "dead"  # a rule that matches no reply
     SHADOWED = "shadowed"  # a rule that comes too late
     UNANCHORED = "unanchored"  # a pattern that is found in replies about other things
+    SLOW = "slow"  # a pattern that a text made for it keeps busy
 
 
 class Match(Struct, frozen=True, kw_only=True):

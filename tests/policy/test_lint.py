@@ -114,6 +114,45 @@ def test_a_pattern_that_matches_unrelated_replies(tables: Tables, ours: Shipped,
     assert why in fault.error.why
 
 
+@pytest.mark.parametrize(
+    ("pattern", "part"),
+    [
+        ("quieter[a-z]*[^.]{0,50}hour", "[a-z]*[^.]{0,50}"),
+        (r"quieter.*\s*hour", r".*\s*"),
+        (r"quieter\s+[\]a-z ]*?hour", r"\s+[\]a-z ]*"),
+        ("quieter .{0,}[a-z]{0,9}hour", ".{0,}[a-z]{0,9}"),
+        ("quieter (?:[a-z]+)*hour", "]+)*"),
+        ("(?:[a-z]+ ?)+hour", "]+ ?)+"),
+        ("(?:quieter |h+){2,}our", "h+){2,}"),
+        (r"quieter (?:\d+\.{0,1})*hour", r"\d+\.{0,1})*"),
+    ],
+)
+def test_a_pattern_that_a_text_made_for_it_keeps_busy(tables: Tables, ours: Shipped, pattern: str, part: str) -> None:
+    last = len(tables["comcast"][1]["rule"])
+    plant(tables, "comcast", last, pattern=pattern)
+    (fault,) = linted(tables, ours)
+    assert (fault.flaw, fault.error.key) == (Flaw.SLOW, f"rule[{last}].pattern")
+    assert f"an open repeat beside or within another: {part!r}" in fault.error.why
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "quieter[a-z]*+[^.]{0,50}hour",
+        "quieter[a-z]* (?:[a-z]+ )?hour",
+        r"(?:\[x\d+\][ a-z]*)?quieter hour",
+        "quieter (?:long |short )*(?:hour|day)",
+        r"quieter\.*[a-z ]*hour",
+        "quieter[a-z]{0,20}[^.]{0,50}hour",
+        "quieter (?:[a-z]+ )*hour",
+        r"(?:\(\d+\))*quieter\d*[-_]? hour",
+    ],
+)
+def test_a_pattern_whose_repeats_share_nothing_is_not_slow(tables: Tables, ours: Shipped, pattern: str) -> None:
+    plant(tables, "comcast", len(tables["comcast"][1]["rule"]), pattern=pattern)
+    assert [str(fault) for fault in linted(tables, ours)] == []
+
+
 def test_a_profile_without_a_match_and_a_name_with_a_final_dot(tables: Tables, ours: Shipped) -> None:
     del tables["sina"][1]["match"]
     tables["orange"][1]["match"]["mx"].append(".kpnmail.nl.")
