@@ -17,11 +17,11 @@ from sender.model import Action, Destination, MxHost, Outcome, Reply, Scope, Ste
 from sender.policy.quoted import STEPS as CALLED
 from sender.policy.quoted import quoted
 from sender.policy.receivers import DEFAULT, Profile, Profiles
-from sender.policy.rules import Rule, in_shadow, printed
+from sender.policy.rules import ASKED, Rule, in_shadow, printed
 from sender.policy.verdict import judge, judge_failure
 
-STEPS = (Step.GREETING, Step.EHLO, Step.MAIL, Step.RCPT, Step.DATA, Step.DOT)
-_OPENING = frozenset({Step.CONNECT, Step.GREETING, Step.EHLO, Step.STARTTLS, Step.TLS})
+_OPENING = frozenset({Step.GREETING, Step.EHLO, Step.STARTTLS})
+_ANSWERED = (*ASKED, Step.STARTTLS)
 
 _VERDICTS = {
     Verdict.DELIVERED: "the receiver has the message",
@@ -82,7 +82,7 @@ class Ruling:
     step: Step
     reply: Reply
     outcome: Outcome
-    rule: Rule | None  # None: no rule covers it
+    rule: Rule | None  # None: no rule covers it, or none is asked
 
     @classmethod
     def of(cls, known: Known, text: str, *, receiver: str = "", mx: str = "", step: str = "") -> "Ruling":
@@ -91,18 +91,18 @@ class Ruling:
         at = read_step(step) if step else (found.step or Step.RCPT)
         profile = known.profile(receiver, mx)
         outcome = judge_failure(profile, at, reply=found.reply) if at in _OPENING else judge(profile, at, found.reply)
-        rule = profile.book.find(at, found.reply) if found.reply.code >= 400 else None
+        rule = profile.book.find(at, found.reply) if found.reply.code >= 400 and at in ASKED else None
         return cls(profile=profile, step=at, reply=found.reply, outcome=outcome, rule=rule)
 
 
 def read_step(text: str) -> Step:
     """The step of this name, ours or another server's ("RCPT TO"); ConfigError with those there are."""
     name = " ".join(text.split())
-    if name.upper() in Step.__members__:
+    if name.upper() in _ANSWERED:
         return Step(name.upper())
     if name.lower() in CALLED:
         return CALLED[name.lower()]
-    raise ConfigError("step", "", f"{text[:40]!r} is no step at which a reply comes; allowed: {', '.join(STEPS)}")
+    raise ConfigError("step", "", f"{text[:40]!r} is no step at which a reply comes; allowed: {', '.join(_ANSWERED)}")
 
 
 def document(ruling: Ruling) -> dict[str, Any]:
@@ -157,6 +157,8 @@ def _plain(text: str) -> str:
 def _why(ruling: Ruling) -> str:
     """What of the reply the rule has matched."""
     rule, reply = ruling.rule, ruling.reply
+    if ruling.step not in ASKED:
+        return f"no rule is asked about replies to {ruling.step}: the profile's `tls` says whether it goes on without"
     if rule is None:
         return "no rule covers it: read by the first digit of its code and by the step (RFC 5321 section 4.2.1)"
     said = []

@@ -218,9 +218,26 @@ def test_a_rule_in_shadow_is_shown_and_does_not_decide(tmp_path: Path) -> None:
     assert (answer["rule"], answer["shadow"]) == ("_default/busy", "small/tried")
 
 
-@pytest.mark.parametrize("arguments", [("test", "-"), ("test", "450 x", "--step", "LUNCH")])
-def test_what_can_t_be_answered_is_said(arguments: tuple[str, ...]) -> None:
-    assert run(*arguments).exit_code == 1
+def test_no_rule_is_named_for_a_step_at_which_none_is_asked() -> None:
+    result = run("test", "454 4.7.0 TLS not available", "--step", "starttls")
+    assert "rule       no-tls\nwhy        no rule is asked about replies to STARTTLS" in result.output
+    assert "\nsource " not in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (("test", "-"), "reads JSON lines from standard input: give --json as well"),
+        *(
+            (("test", "450 x", "--step", step), f"{step!r} is no step at which a reply comes; allowed: GREETING, EHLO, MAIL")
+            for step in ("LUNCH", "CONNECT", "TLS")
+        ),
+    ],
+)
+def test_what_can_t_be_answered_is_said(arguments: tuple[str, ...], why: str) -> None:
+    result = run(*arguments)
+    assert result.exit_code == 1
+    assert why in str(result.exception)
 
 
 def test_it_loads_neither_the_network_nor_the_store() -> None:

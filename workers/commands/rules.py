@@ -17,9 +17,10 @@ import msgspec
 from sender.errors import ConfigError, ConfigErrors
 from sender.policy.lint import Fault, lint
 from sender.policy.receivers import DEFAULT, Flaw, Profiles
+from sender.policy.rules import ASKED
 from sender.settings import read, shipped
 from workers.commands.options import config_option
-from workers.ruling import STEPS, Known, Ruling, document, lines
+from workers.ruling import Known, Ruling, document, lines
 
 _NAME_WIDTH, _WIDEST = 11, 100
 
@@ -64,7 +65,7 @@ def lint_command(as_json: bool, config: Path | None) -> None:
 @click.argument("reply")
 @click.option("--receiver", default="", help="Who gave it: a profile's name, or a domain that is its own.")
 @click.option("--mx", default="", metavar="HOST", help="Who gave it: the name of the MX host.")
-@click.option("--step", default="", help=f"What it answers: {', '.join(STEPS)}. RCPT where nothing is said.")
+@click.option("--step", default="", help=f"What it answers: {', '.join(ASKED)}. RCPT where nothing is said.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document; with - for REPLY, one a line.")
 @config_option
 def test_command(reply: str, receiver: str, mx: str, step: str, as_json: bool, config: Path | None) -> None:
