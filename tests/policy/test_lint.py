@@ -68,7 +68,7 @@ def test_a_rule_that_can_never_match(tables: Tables, ours: Shipped, values: dict
 def test_a_rule_for_a_step_at_which_none_is_asked(tables: Tables, ours: Shipped) -> None:
     plant(tables, "google", 2, steps=["STARTTLS", "RCPT"], codes=[454], examples=["454 wait for a quieter hour"])
     (fault,) = linted(tables, ours)
-    assert (fault.error.file, fault.error.key) == ("google.toml", "rule[2].steps")
+    assert (fault.flaw, fault.error.file, fault.error.key) == (Flaw.ERROR, "google.toml", "rule[2].steps")
     assert "no rule is asked about replies to STARTTLS; allowed are GREETING, EHLO, MAIL, RCPT, DATA, DOT" in fault.error.why
 
 
