@@ -91,7 +91,11 @@ def test_a_plan_that_is_not_there_hides_none_of_the_other_findings(tmp_path: Pat
 
 def test_the_rest_of_a_configuration_is_not_asked_about(tmp_path: Path) -> None:
     (tmp_path / "penstock.toml").write_text("[redis]\npartitons = 1\n")
+    (tmp_path / "warmup").mkdir()
+    (tmp_path / "warmup" / "spring.toml").write_text("[[stage\n")
+    (tmp_path / "warmup" / "summer.toml").write_text("stages = 1\n")
     assert run("lint", "--config", str(tmp_path)).output == f"{tmp_path}: good\n"
+    assert run("test", "450 x", "--config", str(tmp_path)).exit_code == 0
 
 
 def test_a_reply_is_explained() -> None:

@@ -147,7 +147,8 @@ def _faults(config: Path | None) -> list[Fault]:
 def _about_receivers(errors: tuple[ConfigError, ...], home: Path) -> list[ConfigError]:
     """What is wrong with the rest of the configuration is for `penstock check`."""
     others = {str(place / name) for place in (home, shipped()) for name in ("penstock.toml", "sources.toml")}
-    return [error for error in errors if error.file not in others]
+    plans = {str(place / "warmup") for place in (home, shipped())}
+    return [error for error in errors if error.file not in others and str(Path(error.file).parent) not in plans]
 
 
 def _shipped_default() -> Mapping[str, Any]:
