@@ -9,22 +9,19 @@ import trio
 
 from sender.assembly import retry_curve
 from sender.condition import schedule_of
-from sender.content.spec import CampaignSpec, dump, parse
+from sender.content.spec import CampaignSpec, parse
 from sender.controlling import Controller
-from sender.model import Envelope, Route, Verdict
+from sender.model import Verdict
 from sender.planning import Assumptions, Planner, known_of
 from sender.policy.forecast import Forecast
 from sender.policy.forecast_flow import forecast
 from sender.policy.schedule import Outlook
-from sender.queue.base import Chunk, RoutedPack, RowBatch, Spill
-from sender.queue.pack import encode_all, size
 from sender.record import Attempt
 from sender.settings import Settings, load
 from workers.emulator.world import WorldOptions
-from workers.simulation.stage import START, Setup, Stage, play, world_options
+from workers.simulation.stage import START, TERMS, Recipients, Setup, Stage, play, world_options
 
 EARLIER, CAMPAIGN = "earlier", "spring"
-_SPEC = {"from": "Shop <news@shop.example>", "subject": "Spring", "text": "Spring is here."}
 _MAIN = '[[identity]]\ndomain = "shop.example"\nsigned = false\n'
 _CONTROL_S = 1.0  # as a scheduler does
 _LOOK_S = 10.0
@@ -76,7 +73,7 @@ class Played:
 def rehearse(case: Rehearsal, directory: Path) -> Played:
     """Play a scenario both ways."""
     settings = _configured(case, directory)
-    spec = parse({**_SPEC, **case.spec}, file=CAMPAIGN)
+    spec = parse({**TERMS, **case.spec}, file=CAMPAIGN)
     delivered = Counter[str]()
 
     def count(attempt: Attempt) -> None:
@@ -85,13 +82,13 @@ def rehearse(case: Rehearsal, directory: Path) -> Played:
 
     async def story(stage: Stage) -> tuple[Forecast, float]:
         if case.earlier:
-            await _submit(stage, EARLIER, parse(_SPEC, file=EARLIER), case.earlier)
+            await stage.submit(EARLIER, _several(case.earlier))
             await stage.finished(EARLIER, _LOOK_S)
         await stage.sleep_until(START + case.after_s)
         async with trio.open_nursery() as helpers:
             found = await _foresee(stage, case, spec)
             helpers.start_soon(_control, stage, spec)
-            await _submit(stage, CAMPAIGN, spec, case.recipients)
+            await stage.submit(CAMPAIGN, _several(case.recipients), case.spec)
             await stage.finished(CAMPAIGN, _LOOK_S)
             helpers.cancel_scope.cancel()
         return found, stage.clock() - found.now
@@ -99,6 +96,10 @@ def rehearse(case: Rehearsal, directory: Path) -> Played:
     setup = Setup(settings=settings, world=case.world, rtt_s=case.rtt_s, poll_s=case.poll_s, on_attempt=count)
     found, took_s = play(setup, story)
     return Played(name=case.name, foreseen=found, took_s=took_s, delivered=delivered)
+
+
+def _several(recipients: Mapping[str, int]) -> list[Recipients]:
+    return [Recipients(receiver=name, count=count) for name, count in recipients.items()]
 
 
 async def _foresee(stage: Stage, case: Rehearsal, spec: CampaignSpec) -> Forecast:
@@ -125,43 +126,3 @@ async def _control(stage: Stage, spec: CampaignSpec) -> None:
         shut = outlook.closed(stage.clock())
         opens = shut.end if shut is not None and shut.covers(stage.clock()) else 0.0
         await stage.sleep_until(max(stage.clock() + _CONTROL_S, opens))
-
-
-async def _submit(stage: Stage, campaign: str, spec: CampaignSpec, recipients: Mapping[str, int]) -> None:
-    """A campaign, expanded and ready to be leased as far as its schedule lets it."""
-    queue = stage.queue
-    await queue.announce(campaign, dump(spec))
-    for announcement in await queue.announcements(10):
-        await queue.accept(announcement, announcement.spec, stage.clock(), scheduled=spec.scheduled)
-    await queue.add_rows(campaign, [RowBatch(number=0, rows=b"{}")])
-    await queue.close_rows(campaign, 1)
-    packs, first = list[RoutedPack](), 0
-    for name, count in recipients.items():
-        route = Route(pool=spec.pool, receiver=stage.receiver(name))
-        made = encode_all(_envelopes(stage, campaign, name, first, count), stage.setup.settings.delivery.pack_size)
-        packs += [RoutedPack(route=route, pack=pack, count=size(pack)) for pack in made]
-        first += count
-    inflow = await queue.rows(campaign, 10)
-    chunk = Chunk(
-        campaign=campaign,
-        number=inflow.chunk,
-        priority=spec.priority,
-        batches=inflow.batches,
-        packs=tuple(packs),
-        spill=Spill(after_s=float(spec.spill), start=schedule_of(spec).start),
-    )
-    assert await queue.expand(chunk, stage.clock())
-    await queue.finish_rows(campaign)
-
-
-def _envelopes(stage: Stage, campaign: str, receiver: str, first: int, count: int) -> list[Envelope]:
-    domains = stage.internet.world.receiver(receiver).domains
-    return [
-        Envelope(
-            campaign=campaign,
-            ordinal=ordinal,
-            address=f"reader-{campaign}-{ordinal}@{domains[ordinal % len(domains)]}",
-            queued_at=stage.clock(),
-        )
-        for ordinal in range(first, first + count)
-    ]

@@ -106,6 +106,22 @@ def test_what_one_source_can_t_take_another_does_though_looks_are_rare() -> None
     assert play(Setup(settings=replace(load(), sources=(away, SOURCE), warmup={})), story) < 6 * 2.5 * POLL_S
 
 
+def test_a_campaign_goes_out_on_its_own_terms() -> None:
+    """From the sources of its pool, and before others of a worse priority."""
+    other = Source(name="s2", address="192.0.2.2", ehlo="mta2.shop.example", pool="other")
+    crowd, attempts = [Recipients(receiver="google", count=50)], list[Attempt]()
+
+    async def story(stage: Stage) -> None:
+        for campaign, priority in (("news", 9), ("orders", 1)):
+            await stage.submit(campaign, crowd, {"pool": "other", "priority": priority})
+        for campaign in ("news", "orders"):
+            await stage.finished(campaign)
+
+    play(Setup(settings=replace(load(), sources=(SOURCE, other), warmup={}), on_attempt=attempts.append), story)
+    assert {attempt.lane.source for attempt in attempts} == {"s2"}
+    assert [attempt.held.envelope.campaign for attempt in attempts] == 50 * ["orders"] + 50 * ["news"]
+
+
 def test_what_is_left_can_be_given_to_others() -> None:
     async def story(stage: Stage) -> tuple[int, CampaignStatus]:
         await stage.submit("spring", [Recipients(receiver="google", count=3_000)])

@@ -68,7 +68,7 @@ class _Days:
         """The day's campaign of a pool; its name."""
         campaign, sources = f"day-{day:03}-{pool}", self._pools[pool]
         several = list(self._recipients(day, volume, len(sources)))
-        await self._stage.submit(campaign, several, pool=pool)
+        await self._stage.submit(campaign, several, {"pool": pool})
         for recipients in several:
             receiver = self._stage.receiver(recipients.receiver)
             for source in sources:

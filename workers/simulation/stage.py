@@ -17,10 +17,11 @@ import trio
 import trio._core._run as trio_run
 from trio.testing import MockClock
 
+from sender.condition import schedule_of
 from sender.content.spec import dump, parse
 from sender.model import Destination, Envelope, LaneId, MxHost, Route, Source, State
 from sender.policy.warmup import Decision, begin
-from sender.queue.base import Chunk, RoutedPack, RowBatch
+from sender.queue.base import Chunk, RoutedPack, RowBatch, Spill
 from sender.queue.memory import MemoryQueue
 from sender.queue.pack import encode_all, size
 from sender.queue.warmups import Account, Change
@@ -39,12 +40,11 @@ T = TypeVar("T")
 START = 1_799_625_600.0  # a Monday, 00:00 UTC: 2027-01-11
 DAY_S = 86_400.0
 _TURN_S = 60.0  # the scheduler's
-_WARM_EVERY = 1  # turns, while something is sent
-_LOOK_EVERY = 15
+_LOOK_EVERY = 15  # turns, at the warmup, while nothing is sent
 _FEEDBACK_S = 3_600.0
 _WARM = 10_000_000  # messages a day that receivers are used to from a source without a plan: more than any sends
 _AT_ONCE = 100_000
-_SPEC = {"from": f"Shop <news@{IDENTITY}>", "subject": "Spring", "text": "Spring is here."}
+TERMS: Mapping[str, object] = {"from": f"Shop <news@{IDENTITY}>", "subject": "Spring", "text": "Spring is here."}
 
 
 def world_options(*, seed: int = 1, troubles: float = 0.0) -> WorldOptions:
@@ -125,24 +125,36 @@ class Stage:
         """Let time pass until then, Unix seconds."""
         await trio.sleep_until(moment - self.setup.start)
 
-    async def submit(self, campaign: str, several: Sequence[Recipients], *, pool: str = "main") -> int:
-        """A campaign for these recipients, expanded and ready to be leased; how many there are."""
-        spec = parse({**_SPEC, "pool": pool}, file=campaign)
+    async def submit(self, campaign: str, several: Sequence[Recipients], terms: Mapping[str, object] = TERMS) -> int:
+        """A campaign for these recipients, expanded and ready to be leased as far as its terms let it; how many there are.
+
+        `terms` are keys of a campaign's file, in place of `TERMS` or beside them. What a schedule or a rate lets go is the
+        story's to grant, as a scheduler does (`sender.controlling`).
+        """
+        spec = parse({**TERMS, **terms}, file=campaign)
         await self.queue.announce(campaign, dump(spec))
         for announcement in await self.queue.announcements(10):
-            await self.queue.accept(announcement, announcement.spec, self.clock())
+            await self.queue.accept(announcement, announcement.spec, self.clock(), scheduled=spec.scheduled)
         await self.queue.add_rows(campaign, [RowBatch(number=0, rows=b"{}")])
         await self.queue.close_rows(campaign, 1)
         packs, ordinal = list[RoutedPack](), 0
         for recipients in several:
-            route = Route(pool=pool, receiver=self.receiver(recipients.receiver))
+            route = Route(pool=spec.pool, receiver=self.receiver(recipients.receiver))
             envelopes = self._envelopes(campaign, recipients, ordinal)
             ordinal += len(envelopes)
             made = encode_all(envelopes, self.setup.settings.delivery.pack_size)
             packs += [RoutedPack(route=route, pack=pack, count=size(pack)) for pack in made]
         inflow = await self.queue.rows(campaign, 10)
-        chunk = Chunk(campaign=campaign, number=inflow.chunk, priority=5, batches=inflow.batches, packs=tuple(packs))
-        await self.queue.expand(chunk, self.clock())
+        chunk = Chunk(
+            campaign=campaign,
+            number=inflow.chunk,
+            priority=spec.priority,
+            batches=inflow.batches,
+            packs=tuple(packs),
+            spill=Spill(after_s=float(spec.spill), start=schedule_of(spec).start),
+        )
+        if not await self.queue.expand(chunk, self.clock()):
+            raise RuntimeError(f"{campaign}: the queue has this part of it already")
         await self.queue.finish_rows(campaign)
         return ordinal
 
@@ -192,7 +204,7 @@ class Stage:
         """
         for turn in count():
             await self.queue.promote(self.clock(), _AT_ONCE)
-            if (self._news and turn % _WARM_EVERY == 0) or turn % _LOOK_EVERY == 0:
+            if self._news or turn % _LOOK_EVERY == 0:
                 self._news = False
                 await self.process.warm(self.clock())
             await trio.sleep(_TURN_S)
