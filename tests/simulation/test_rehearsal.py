@@ -5,6 +5,7 @@ by the real engine, lanes, warmup, leases and SMTP client, to the emulated recei
 each time.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
@@ -17,11 +18,13 @@ from rich.table import Table
 
 from sender.explaining.explanation import span
 from sender.planning import Assumptions
+from sender.policy import forecast
 from sender.settings import shipped
 from tests.simulation.rehearsal import Played, Rehearsal, rehearse
 from workers.simulation.parts import POLL_S
 from workers.simulation.stage import world_options
 
+GUIDE = Path(forecast.__file__).with_name("FORECAST.md")
 HOUR = 3_600.0
 SURE = Assumptions(delivered=1.0)  # nobody in these worlds defers, but for what the sender has earned
 UNJUDGED = replace(world_options(), strict=False)  # receivers that do not mind volume
@@ -138,6 +141,13 @@ def test_so_is_what_each_source_takes(name: str) -> None:
     found = played(name)
     for source, count in found.delivered.items():
         assert found.by_source()[source] == pytest.approx(count, rel=0.05, abs=5)
+
+
+def test_the_guide_says_how_well() -> None:
+    said = re.findall(r"^\| (.+) \| ([-+][\d.]+) % \|$", GUIDE.read_text(encoding="utf-8"), re.MULTILINE)
+    assert [name for name, _ in said] == list(CASES)
+    for name, percent in said:
+        assert float(percent) == pytest.approx(100 * played(name).error, abs=0.1), name
 
 
 def test_all_of_it_as_a_table(capsys: pytest.CaptureFixture[str]) -> None:
