@@ -1,13 +1,13 @@
 """What a finished attempt counts as in its lane's statistics, and whether it has used up a unit of the lane's caps.
 
 A unit is used once the receiver has answered MAIL, RCPT, DATA or the end of data for the envelope, or may have its message.
+An answer that there are too many connections, or too many messages in this one, is about the connection: it uses none.
 What we ourselves kept from going (a look-up that failed, a stop, a message too large, a missing signature) counts as nothing.
 """
 
 from sender.model import Category, Mark, Outcome, Scope, Step, Verdict
 
 _FOR_THE_ENVELOPE = frozenset({Step.MAIL, Step.RCPT, Step.DATA, Step.DOT})
-_LIMITS = frozenset({Category.CONNECTION_LIMIT, Category.NETWORK})
 _NOBODYS = frozenset({Category.GREYLIST, Category.FULL_MAILBOX, Category.SYSTEM})
 
 
@@ -17,7 +17,7 @@ def mark(outcome: Outcome, step: Step, *, replied: bool) -> Mark | None:
         return Mark.DOUBTED
     if outcome.verdict is Verdict.DELIVERED:
         return Mark.DELIVERED
-    if outcome.category is Category.NETWORK or (replied and outcome.category in _LIMITS):
+    if outcome.category is Category.NETWORK or (replied and outcome.category is Category.CONNECTION_LIMIT):
         return Mark.LIMITED
     if not replied:
         return None
