@@ -20,8 +20,8 @@ from typing import Any
 
 from sender.errors import ConfigError
 from sender.model import Category, Reply, Step
-from sender.policy.receivers import DEFAULT, Flaw, Match, ProfileFile, match_flaws
-from sender.policy.rules import Rule, RuleBook, RuleTable, compile_rule, example_reply, printed
+from sender.policy.receivers import DEFAULT, Flaw, Match, ProfileFile, match_flaws, whose_example
+from sender.policy.rules import Rule, RuleBook, RuleTable, compile_rule, example_reply, misjudged, printed
 from sender.schema import salvage
 
 _WRONG_MOST = 3  # ordinary replies of other categories that a rule may take: words do mean two things now and then
@@ -184,7 +184,7 @@ def _never(rule: Rule) -> str:
         return (
             f"can never match: codes {_listed(rule.codes)} never come with enhanced codes of class {', '.join(sorted(meant))}"
         )
-    if not any(rule.matches(step, example_reply(text)) for text in rule.examples for step in rule.steps or (Step.RCPT,)):
+    if not any(rule.matches(step, example_reply(text)) for text in rule.examples for step in rule.asked):
         return f"matches none of its own examples: {_blame(rule)}"
     return ""
 
@@ -193,7 +193,7 @@ def _blame(rule: Rule) -> str:
     """Which of the things a rule asks for its first example does not have."""
     text = rule.examples[0]
     reply = example_reply(text)
-    if not any(rule.covers(step, reply.code, reply.enhanced) for step in rule.steps or (Step.RCPT,)):
+    if not any(rule.covers(step, reply.code, reply.enhanced) for step in rule.asked):
         return f"codes or enhanced codes are not those of {text!r}"
     assert rule.pattern is not None
     written = rule.pattern.pattern
@@ -205,18 +205,9 @@ def _blame(rule: Rule) -> str:
 
 def _example_faults(file: str, key: str, rule: Rule, book: RuleBook) -> Iterator[Fault]:
     """Examples that an earlier rule decides, and those that this rule does not cover at all."""
-    for text in rule.examples:
-        reply = example_reply(text)
-        for step in rule.steps or (Step.RCPT,):
-            found = book.shadow(step, reply) if rule.shadow else book.find(step, reply)
-            if found is rule:
-                continue
-            other = found or book.find(step, reply)
-            decides = f"rule {other.name!r} decides" if other is not None else "no rule decides"
-            flaw = Flaw.SHADOWED if other is not None and rule.matches(step, reply) else Flaw.ERROR
-            why = f"{decides} {text!r}, not {rule.name!r}"
-            yield Fault(flaw=flaw, error=ConfigError(file, f"{key}.examples", why), rule=rule.name)
-            break
+    for text, other, late in misjudged(book, rule):
+        error = ConfigError(file, f"{key}.examples", whose_example(text, other, rule))
+        yield Fault(flaw=Flaw.SHADOWED if late else Flaw.ERROR, error=error, rule=rule.name)
 
 
 def _too_wide(rule: Rule, taken: Sequence[Ordinary]) -> str:

@@ -210,9 +210,14 @@ def _rules(parsed: ProfileFile, receiver: str, file: str, errors: list[ConfigErr
 def _failing_examples(profile: Profile) -> Iterator[ConfigError]:
     """A rule that another one shadows is found here: its example is decided by somebody else."""
     for place, rule in enumerate(profile.own):
-        for text, other in misjudged(profile.book, rule):
-            who = f"rule {other.name!r} decides" if other is not None else "no rule decides"
-            yield ConfigError(profile.file, f"rule[{place}].examples", f"{who} {text!r}, not {rule.name!r}")
+        for text, other, _ in misjudged(profile.book, rule):
+            yield ConfigError(profile.file, f"rule[{place}].examples", whose_example(text, other, rule))
+
+
+def whose_example(text: str, other: Rule | None, rule: Rule) -> str:
+    """Who decides an example of this rule, as a finding says it."""
+    who = f"rule {other.name!r} decides" if other is not None else "no rule decides"
+    return f"{who} {text!r}, not {rule.name!r}"
 
 
 def match_flaws(matches: Mapping[str, tuple[str, Match]]) -> Iterator[tuple[Flaw, ConfigError]]:

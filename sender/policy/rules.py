@@ -106,6 +106,11 @@ class Rule:
             return False
         return self.pattern is None or self.pattern.search(printed(reply)) is not None
 
+    @property
+    def asked(self) -> tuple[Step, ...]:
+        """The steps at which its examples are tried, in the order of a dialogue: RCPT where it names none."""
+        return tuple(step for step in ASKED if step in self.steps) or (Step.RCPT,)
+
     def outcome(self, code: int) -> Outcome:
         return self.permanent if code >= 500 else self.temporary
 
@@ -229,14 +234,18 @@ def example_reply(text: str) -> Reply:
     return Reply(code=int(code), enhanced=enhanced, lines=tuple(words for *_, words in found))
 
 
-def misjudged(book: RuleBook, rule: Rule) -> Iterator[tuple[str, Rule | None]]:
-    """The examples of this rule that another rule decides first, or none at all: each with who does."""
+def misjudged(book: RuleBook, rule: Rule) -> Iterator[tuple[str, Rule | None, bool]]:
+    """The examples of this rule that another rule decides, or none at all: who does, and whether it only comes too late.
+
+    Each at the first of its steps where that is so.
+    """
     for text in rule.examples:
-        for step in rule.steps or (Step.RCPT,):
-            reply = example_reply(text)
+        reply = example_reply(text)
+        for step in rule.asked:
             found = book.shadow(step, reply) if rule.shadow else book.find(step, reply)
             if found is not rule:
-                yield text, found
+                yield text, found or book.find(step, reply), rule.matches(step, reply)
+                break
 
 
 def _holds_back(table: RuleTable) -> bool:

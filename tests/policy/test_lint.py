@@ -89,6 +89,24 @@ def test_a_rule_behind_one_that_is_only_being_tried_is_not_shadowed(tables: Tabl
     assert [fault.flaw for fault in linted(tables, ours)] == [Flaw.SHADOWED]
 
 
+def test_an_example_that_is_not_of_its_rule_is_an_error_and_one_that_comes_late_is_shadowed(
+    tables: Tables, ours: Shipped
+) -> None:
+    own = "550 please wait for a quieter hour"
+    plant(tables, "sina", 0, pattern="quieter hour", examples=[own, "550 quarter past"], steps=["DATA", "DOT"])
+    plant(tables, "sina", 1, name="tried", pattern="quieter hour", examples=[own], steps=["DATA", "RCPT"], shadow=True)
+    assert [str(fault) for fault in linted(tables, ours)] == [
+        "error: sina.toml: rule[0].examples: no rule decides '550 quarter past', not 'sina/planted'",
+        f"shadowed: sina.toml: rule[1].examples: rule 'sina/planted' decides {own!r}, not 'sina/tried'",
+    ]
+
+
+def test_two_rules_of_one_name_are_an_error(tables: Tables, ours: Shipped) -> None:
+    plant(tables, "sina", 0, pattern="quieter hour")
+    plant(tables, "sina", 1, pattern="longer hour", examples=["450 longer hour"])
+    assert [str(fault) for fault in linted(tables, ours)] == ["error: sina.toml: rule[1].name: 'planted' is there already"]
+
+
 @pytest.mark.parametrize(
     ("pattern", "why"),
     [

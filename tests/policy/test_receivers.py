@@ -132,6 +132,12 @@ def test_a_rule_that_another_shadows_is_an_error(suffixes: PublicSuffixList) -> 
     assert errors(suffixes, a=table) == ["a.toml: rule[1].examples: rule 'a/r' decides '450 too slow', not 'a/s'"]
 
 
+def test_an_example_that_is_taken_at_several_steps_is_one_error(suffixes: PublicSuffixList) -> None:
+    late = {**RULE, "name": "s", "examples": ["450 too slow"], "steps": ["DOT", "RCPT"]}
+    table = {"match": {"mx": [".a"]}, "rule": [RULE, late]}
+    assert errors(suffixes, a=table) == ["a.toml: rule[1].examples: rule 'a/r' decides '450 too slow', not 'a/s'"]
+
+
 def test_an_example_its_own_rule_does_not_match_is_an_error(suffixes: PublicSuffixList) -> None:
     table = {"rule": [{**RULE, "examples": ["450 fast"]}]}
     assert errors(suffixes, _default=table) == ["_default.toml: rule[0].examples: no rule decides '450 fast', not '_default/r'"]
