@@ -69,7 +69,7 @@ class Known:
         if mx:
             host = mx.strip().lower().rstrip(".")
             name = self._profiles.receiver(Destination(hosts=(MxHost(name=host, preference=0),)), "")
-            if not receiver or not name.startswith("~"):
+            if not name.startswith("~"):
                 return self._profiles.profile(name)
         return self._profiles.profile(self._names.get(_plain(receiver), DEFAULT))
 

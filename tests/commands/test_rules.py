@@ -122,6 +122,7 @@ def test_a_reply_is_explained() -> None:
         ("421 Max message per connection reached", "send at most 20 messages a connection"),
         ("450 4.1.1 <a@example.net>", "by enhanced code 4.1.1"),
         ("556 x", "by step RCPT and code 556"),
+        ("250 blocked using zen.spamhaus.org", "rule       out-of-place\nwhy        no rule covers it"),
     ],
 )
 def test_what_else_it_says(reply: str, words: str) -> None:
