@@ -65,6 +65,12 @@ class RuleTable(Struct, frozen=True, kw_only=True):
             raise ValueError("action 'pause' needs `pause`")
         if (Action.MESSAGES_PER_CONNECTION in self.actions) != (self.limit is not None):
             raise ValueError("action 'messages_per_connection' and `limit` go together")
+        if self.pause is not None and self.pause_max is not None and self.pause_max < self.pause:
+            raise ValueError(f"`pause_max` ({self.pause_max:g} s) is less than `pause` ({self.pause:g} s)")
+        if Action.NONE in self.actions:
+            raise ValueError("'none' is no action: leave `actions` out")
+        if self.verdict is Verdict.REJECTED and self.retry is not None:
+            raise ValueError("`retry` is for what is tried again: the verdict can't be rejected")
         if self.verdict is Verdict.DELIVERED:
             raise ValueError("a refusal can't be read as delivered")
         if self.verdict is Verdict.REJECTED and self.scope not in (Scope.RECIPIENT, Scope.MESSAGE):

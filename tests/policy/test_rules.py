@@ -176,6 +176,26 @@ def test_who_is_gone_for_good(values: dict[str, Any], permanent: bool, suppress_
 
 
 @pytest.mark.parametrize(
+    ("values", "why"),
+    [
+        (
+            {"actions": (Action.PAUSE,), "pause": 3600.0, "pause_max": 60.0},
+            r"`pause_max` \(60 s\) is less than `pause` \(3600 s\)",
+        ),
+        ({"actions": (Action.NONE,)}, "'none' is no action"),
+        ({"verdict": Verdict.REJECTED, "retry": 60.0}, "`retry` is for what is tried again"),
+    ],
+)
+def test_what_would_be_read_and_ignored_is_refused(values: dict[str, Any], why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        RuleTable(**{"name": "r", "category": Category.RATE, "codes": (550,), "examples": ("550 x",), **values})
+
+
+def test_a_pause_may_be_as_long_as_its_longest() -> None:
+    assert compiled(codes=(450,), actions=(Action.PAUSE,), pause=60.0, pause_max=60.0).temporary.pause_max_s == 60.0
+
+
+@pytest.mark.parametrize(
     "values",
     [
         {"category": Category.ROUTING, "permanent": True, "scope": Scope.MESSAGE},
