@@ -69,6 +69,7 @@ def test_a_5xx_that_blames_us_defers_and_one_that_blames_the_recipient_rejects()
         (("the  user", "is receiving"), "the user is receiving"),
         (("<A.B@example.net>: unknown",), "@ unknown"),
         (("gone a1-20020a170902.si12345 - gsmtp",), "gone # - gsmtp"),
+        (("abcdefghij1 abcdefghijk1 (abcdefghij1)",), "abcdefghij1 # #"),
         (("LPN007_416 [TSS04] S3150 (OFR006_102)",), "lpn007_416 [tss04] s3150 (ofr006_102)"),
         (("http://example.net/help?p=12345",), "http://example.net/help?p=12345"),
         (("192.0.2.1.zen.spamhaus.org",), "192.0.2.1.zen.spamhaus.org"),
