@@ -90,6 +90,43 @@ def test_one_connection_holds_new_ones_for_a_while() -> None:
     assert (lane.connections(2800), lane.connections(4600)) == (4, 8)
 
 
+def test_how_long_none_is_opened_is_spread_by_chance() -> None:
+    """Lanes that were told together do not return together: half a minute to a minute."""
+    lane = Throttle.of(LIMITS, lambda: 0.5)
+    lane.after(outcome(Action.ONE_CONNECTION), 1000)
+    assert lane.next_connection_at(1000) == 1045
+
+
+def test_halved_it_stays_so_for_the_pause_and_then_it_is_an_hour_for_the_whole_range() -> None:
+    lane = throttle()
+    lane.after(outcome(Action.HALVE, pause_s=600), 1000, "slow down")
+    for _ in range(1000):
+        lane.after(DELIVERED, 1000)
+    assert [lane.connections(1000 + at) for at in (0, 600, 1500, 2399, 2400)] == [4, 4, 6, 7, 8]
+    assert [lane.share(1000 + at) for at in (0, 600, 2400, 4200)] == [0.5, 0.5, 0.75, 1.0]
+    assert lane.slowed is not None
+    assert lane.slowed.until == 5200, "which is what an operator is told"
+
+
+def test_without_a_pause_one_connection_and_few_messages_last_an_hour() -> None:
+    lane = throttle()
+    lane.after(outcome(Action.ONE_CONNECTION), 0)
+    lane.after(outcome(Action.MESSAGES_PER_CONNECTION, limit=2), 0)
+    for _ in range(1000):
+        lane.after(DELIVERED, 0)
+    assert [lane.connections(at) for at in (0, 1800, 3599, 3600)] == [1, 4, 7, 8]
+    assert [lane.messages_per_connection(at) for at in (3600, 5400, 7200)] == [2, 26, 50]
+
+
+def test_a_lane_of_many_connections_is_back_once_they_have_doubled_often_enough() -> None:
+    lane = Throttle.of(Limits(connections=64), lambda: 0.0)
+    lane.after(outcome(Action.PAUSE, pause_s=600), 0)
+    assert lane.returned_at == 600 + 6 * 60
+    for _ in range(10_000):
+        lane.after(DELIVERED, 600)
+    assert [lane.connections(at) for at in (600 + 300, 600 + 359, 600 + 360)] == [32, 63, 64]
+
+
 def test_messages_per_connection_are_few_for_a_while_and_rise_again() -> None:
     lane = throttle()
     assert lane.messages_per_connection(0) == 50
@@ -132,6 +169,14 @@ def test_a_scale_shortens_pauses_and_the_way_back() -> None:
     lane.after(outcome(Action.PAUSE, pause_s=600), 3000)
     assert lane.share(3006) == 1 / 16
     assert lane.share(3008.5) == 1.0
+    lane.after(outcome(Action.MESSAGES_PER_CONNECTION, limit=2), 4000)
+    assert [lane.messages_per_connection(at) for at in (4035, 4073)] == [2, 50]
+    for _ in range(1000):
+        lane.after(DELIVERED, 5000)
+    lane.after(LOST, 5000)
+    for _ in range(1000):
+        lane.after(DELIVERED, 5000)
+    assert (lane.connections(5000), lane.connections(5019)) == (4, 8)
 
 
 def test_of_a_lane_that_sent_a_little_there_is_nothing_to_keep() -> None:
