@@ -44,6 +44,19 @@ async def test_a_held_lane_gives_back_what_no_session_has_begun_and_leases_nothi
     assert set(rig.office.copies.values()) == {1}
 
 
+async def test_a_lane_that_returns_leases_no_more_than_it_will_send_soon(autojump_clock: MockClock) -> None:
+    rig = Rig(office=Office(rtt_s=0.5), limits={"connections": 4, "messages_per_second": 10})
+    await submitted(rig.queue, 1_000)
+    async with running(rig, rig.engine()):
+        await sleep(2)
+        assert (await rig.queue.depth(clock())).leased > 150
+        await rig.queue.hold_lanes([LaneHold(receiver="big", at=clock())])
+        await sleep(30)
+        await rig.queue.free_lanes(["*/big"])
+        await sleep(3)
+        assert 0 < (await rig.queue.depth(clock())).leased < 100, "a sixteenth of its rate, and its lookahead at least"
+
+
 async def test_a_held_source_leaves_its_work_to_the_others(autojump_clock: MockClock) -> None:
     """Also a small route's, whose turn it would be."""
     rig = Rig(limits={"messages_per_second": 50})
