@@ -251,6 +251,18 @@ def test_who_is_turned_away_at_the_door_has_not_been_tried(
     assert (action in outcome.actions, outcome.pause_s, outcome.retry_s) == (True, pause_s, None)
 
 
+@pytest.mark.parametrize(("text", "longest_s"), [("421 zzz", 300), ("554 zzz", 3600), ("550 5.1.1 user unknown", 3600)])
+def test_who_is_turned_away_again_and_again_waits_longer_up_to_a_limit(profile: Profile, text: str, longest_s: float) -> None:
+    """5 minutes for a server that closes, an hour for one that serves us not."""
+    assert judge_failure(profile, Step.GREETING, reply=example_reply(text)).pause_max_s == longest_s
+
+
+def test_a_mailbox_that_is_disabled_may_be_back_after_90_days(profile: Profile) -> None:
+    disabled = Result(transaction=TRANSACTION, step=Step.RCPT, reply=example_reply("550 5.2.1 mailbox disabled"))
+    outcome = judge_result(profile, disabled)
+    assert (outcome.verdict, outcome.permanent, outcome.suppress_s) == (Verdict.REJECTED, False, 90 * 86_400)
+
+
 def test_a_missing_domain_is_believed_at_the_second_look() -> None:
     gone = ResolutionError("gone.example", "no such domain", permanent=True)
     first, second = judge_resolution(gone, 0), judge_resolution(gone, 1)
