@@ -336,3 +336,18 @@ async def test_the_long_tail_of_sources_that_warm_up(settings: Settings) -> None
         {Account(f"{source}/other"): Day(number=739_000, starts=NOW - 90, ends=NOW + 50).shut() for source in ("s1", "s2")}, NOW
     )
     assert "is stopped by its warmup" in (await message(queue, settings, 700)).reasons[0].text
+
+
+@pytest.mark.parametrize(
+    ("ends", "words", "opens"),
+    [(10, "permits for now: 20 a minute", NOW + 10), (-1, "the sending day of s1/other is not planned yet", None)],
+)
+async def test_no_window_outlasts_its_sending_day(settings: Settings, ends: float, words: str, opens: float | None) -> None:
+    queue = await store(route=Route(pool="main", receiver="~example.org"))
+    day = Day(number=739_000, starts=NOW - 90, ends=NOW + ends)
+    for source in ("s1", "s2"):
+        await queue.set_caps({Account(f"{source}/other"): day.cap(Stage(day=30, hour=30, minute=20))}, NOW - 20)
+        await queue.reserve(Account(f"{source}/other"), 20, NOW - 20 if ends < 0 else NOW)
+    found = await message(queue, settings, 700)
+    assert words in found.reasons[0].text
+    assert found.next == opens

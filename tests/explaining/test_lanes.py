@@ -88,6 +88,13 @@ async def test_a_cap_that_is_used_up_says_when_it_opens(settings: Settings) -> N
     assert reason.text == f"none of 2 lanes may send; the first to open: {SENT}: {words}"
 
 
+async def test_what_a_held_lane_said_last_counts_no_more(settings: Settings) -> None:
+    queue = await store(report("s1", "nothing to send"), paused("s2", NOW + 600))
+    await queue.hold_lanes([LaneHold(source="s1", until=NOW + 60)])
+    found = await message(queue, settings, 700)
+    assert found.reasons[0].text.startswith("s2/google is paused")
+
+
 async def test_a_lane_that_is_free_takes_it_at_once(settings: Settings) -> None:
     queue = await store(report(limit="nothing to send"))
     found = await message(queue, settings, 700)

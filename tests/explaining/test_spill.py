@@ -6,7 +6,11 @@ from pathlib import Path
 import pytest
 
 from sender.explaining.explanation import Limit, Note
+from sender.explaining.facts import fleet_facts
+from sender.explaining.lanes import explain_lane
+from sender.model import LaneId
 from sender.queue.base import Again, Settlement
+from sender.queue.finding import NO_WORK, RouteWork
 from sender.queue.lane_holds import LaneHold
 from sender.settings import Settings, load
 from tests.asking import (
@@ -111,8 +115,21 @@ async def test_an_idle_lane_says_that_what_is_ready_is_not_for_it(warming: Setti
     assert "not for it" not in noted(await lane(queue, warming, replace(LANE, source="cold")))
 
 
+async def test_what_stays_with_a_source_is_left_to_it_beyond_the_spill(warming: Settings) -> None:
+    cap = report("cold", "cap", until=NOW + 9_000, why="")
+    queue = await store(cap, report("warm", "nothing to send"), spec=SPEC | {"spill": "5m"}, recipients=10)
+    await staying(queue, "cold")
+    assert (await message(queue, warming, 3)).next == (await campaign(queue, warming)).next == NOW + 9_000
+
+
+async def test_a_lane_that_has_work_of_its_own_at_a_receiver_that_nothing_is_known_of(settings: Settings) -> None:
+    fleet = await fleet_facts(await store(), settings)
+    asked = explain_lane(fleet, LaneId(source="s1", receiver="gone"), NO_WORK, RouteWork(ready=3, aside=0))
+    assert (asked.known, noted(asked)["its own"].partition(",")[0]) == (True, "3 envelopes ready")
+
+
 async def test_a_lane_shows_what_stays_with_it(settings: Settings) -> None:
-    queue = await store(report("s1", "nothing to send"), report("s2", "nothing to send"), recipients=10)
+    queue = await store(report("s1", "nothing to send"), report("s2", "nothing to send"), recipients=20)
     await staying(queue, "s1")
     its = noted(await lane(queue, settings))
     assert its["its own"] == "10 envelopes ready, deferred because of s1: they stay with it"
