@@ -104,6 +104,17 @@ def test_what_was_used_today_is_gone_and_what_was_delivered_counts_for_the_stage
     assert [(round(day.delivered), day.cap) for day in google.days] == [(80, 480), (20, 960)]
 
 
+def test_an_hour_that_is_used_up_is_waited_for() -> None:
+    (google,) = forecast(scenario(route(10, COLD), accounts={"cold/google": account(day=60, hour=60)})).routes
+    assert after(google.begins) == about(1)
+
+
+def test_what_others_send_beside_it_uses_the_cap_and_passes_the_stage() -> None:
+    others = (Others(priority=5, envelopes=120),)
+    (google,) = forecast(scenario(route(500, COLD, others=others))).routes
+    assert [(round(day.delivered), day.cap) for day in google.days] == [(120, 240), (380, 480)]
+
+
 def test_a_lane_that_is_held_does_not_go_on_and_one_that_is_stopped_sends_nothing() -> None:
     progress = Progress(plan="p", stage=0, volume=240, since=TODAY, day=TODAY, active=TODAY)
     held = structs.replace(progress, held=Word(what=What.HELD, why="wait", at=NOW, by="ann@host"))
@@ -196,6 +207,33 @@ def test_of_many_that_are_put_off_the_last_one_comes_back_as_late_as_jitter_perm
     assert google.eta - NOW == about(100 + 360 + 11, abs=1)
 
 
+PUT_OFF_ONCE = Expectation(delivered=0.5)
+
+
+def test_what_comes_back_goes_before_what_was_never_tried() -> None:
+    """Of 60 an hour: one hour's are put off, the next hour has them again, the third has new ones."""
+    (google,) = forecast(scenario(route(120, COLD, expectation=PUT_OFF_ONCE))).routes
+    assert (after(google.tried), after(google.eta)) == (about(2.25), about(3.25))
+
+
+def test_what_is_kept_to_warm_sources_comes_back_to_them() -> None:
+    (google,) = forecast(scenario(route(100, WARM, COLD, reserved=100, expectation=PUT_OFF_ONCE))).routes
+    assert {day.source for day in google.days} == {"warm"}
+
+
+@pytest.mark.parametrize(
+    ("apart_s", "envelopes", "eta_s"),
+    [
+        (30, 60, 45 + 300 + 60 / 2),  # within a fifth of the wait: all come back with the last of them
+        (200, 400, 300 + 300 + 200 / 2),  # not so: the first 200 are there at 500 s, and done when the others are
+    ],
+)
+def test_what_is_put_off_at_about_the_same_time_comes_back_together(apart_s: float, envelopes: int, eta_s: float) -> None:
+    late = replace(WARM, source="late", held=NOW + apart_s)  # two steps: alone, then both
+    (google,) = forecast(scenario(route(envelopes, WARM, late, expectation=PUT_OFF_ONCE))).routes
+    assert google.eta - NOW == about(eta_s, abs=0.1)
+
+
 def test_what_is_deferred_for_too_long_is_given_up() -> None:
     curve = replace(CURVE, give_up_s=HOUR)
     (google,) = forecast(scenario(route(1000, WARM, expectation=Expectation(delivered=0.01)), curve=curve)).routes
@@ -217,6 +255,12 @@ def test_others_of_a_better_priority_go_first_and_equals_share() -> None:
     assert [eta(4), eta(5), eta(6)] == [about(1.5), about(1.5), about(1.0)]
     (first,) = forecast(scenario(route(3600, WARM, others=(Others(priority=4, envelopes=1800),)))).routes
     assert after(first.begins) == about(0.5)
+
+
+def test_those_of_a_worse_priority_take_nothing_from_those_of_a_better_one() -> None:
+    others = (Others(priority=4, envelopes=600), Others(priority=6, envelopes=600))
+    (google,) = forecast(scenario(route(600, WARM, others=others))).routes
+    assert (google.begins - NOW, google.eta - NOW) == (about(600), about(1200))
 
 
 def test_without_a_source_it_comes_to_no_end() -> None:
