@@ -74,6 +74,21 @@ def test_who_goes_on_when_told_to_slow_down_is_deferred_and_loses_half() -> None
     assert standing.usual(START + DAY_S) == 120
 
 
+def test_of_few_messages_nobody_says_that_they_insist() -> None:
+    standing = Standing(Behaviour(trust=replace(PATIENT, first_day=24, insistence=0.25)))
+    assert send(standing, 8 + 19, START).count(Mood.SLOWED) == 19  # of 24 a day, 8 an hour
+    assert standing.offences == 0
+    send(standing, 1, START)
+    assert standing.offences == 1
+
+
+def test_what_was_answered_for_is_not_held_against_it_again() -> None:
+    standing = Standing(Behaviour(trust=replace(PATIENT, insistence=0.25, defer_s=1_800.0)))
+    assert send(standing, 240, START)[-1] is Mood.DEFERRED
+    assert send(standing, 1, START + 1_800.0) == [Mood.SLOWED]
+    assert standing.offences == 1
+
+
 def test_growth_is_slower_where_there_is_more() -> None:
     trust = replace(PATIENT, growth=((1_000, 2.0), (10**12, 1.2)), hour_share=1.0)
     standing = Standing(Behaviour(trust=trust))
@@ -117,6 +132,15 @@ def test_offences_defer_then_block_then_are_forgiven() -> None:
     assert standing.offences == 1
 
 
+def test_where_deferrals_do_not_grow_each_is_as_long_as_the_first() -> None:
+    trust = Trust(judged_from=10, unknown_share=0.5, defer_s=3_600.0, defer_grows=1.0)
+    standing = Standing(Behaviour(trust=trust))
+    for now in (START, START + 3_600.0):
+        offend(standing, now)
+        assert standing.mood(now + 3_599.0) is Mood.DEFERRED
+        assert standing.mood(now + 3_600.0) is Mood.WELCOME
+
+
 def offend(standing: Standing, now: float) -> None:
     """Write to people who don't exist until that is held against the source."""
     before = standing.mood(now)
@@ -128,6 +152,7 @@ def offend(standing: Standing, now: float) -> None:
 def test_who_is_barred_is_blocked_until_then() -> None:
     standing = Standing(Behaviour())
     standing.bar(START + 2 * DAY_S)
+    standing.bar(START + HOUR_S)  # by another list, and not for as long
     assert send(standing, 1, START + DAY_S) == [Mood.BLOCKED]
     assert send(standing, 1, START + 2 * DAY_S) == [Mood.WELCOME]
 

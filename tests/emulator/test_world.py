@@ -43,6 +43,10 @@ def test_every_domain_leads_to_its_receiver_by_dns(world: World) -> None:
 def test_trouble_and_strictness_are_options() -> None:
     calm = build(WorldOptions(troubles=0.0, requires_dkim=False)).receiver("google").behaviour
     assert (calm.unknown_share, calm.hiccup_share, calm.requires_dkim, calm.trust.first_day) == (0.0, 0.0, False, 0)
+    assert (calm.requires_tls, build(WorldOptions(requires_tls=False)).receiver("google").behaviour.requires_tls) == (
+        True,
+        False,
+    )
     strict = build(WorldOptions(strict=True)).receiver("google").behaviour
     assert (strict.trust.first_day, strict.requires_dkim) == (1_000, True)
 
