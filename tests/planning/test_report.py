@@ -146,6 +146,26 @@ def test_what_one_more_source_would_change() -> None:
     assert row(text, "new, on plan steady") == ["new, on plan steady", "Thu 3 Dec 11:00, no earlier"]
 
 
+def test_half_a_minute_is_no_gain() -> None:
+    sooner = Forecast(now=NOW, routes=(google(eta=google().eta - 30),))
+    text = shown(report(google(), one_more=(OneMore(plan="", forecast=sooner),)))
+    assert row(text, "a warm one") == ["a warm one", "Thu 3 Dec 10:59, no earlier"]
+    assert "google 30 s" not in text
+
+
+def test_what_the_figures_stand_on_is_said_only_where_it_is_so() -> None:
+    made = report(google(), offline=True, without_store="away")
+    made.census.unanswered, made.census.left_out = 2, 1_234
+    lines = {
+        "offline: receivers are known by domain names alone; whom no profile names is of the long tail",
+        "DNS could not tell of 2 of 9 domains: they count as the long tail",
+        "1,234 smaller domains were not looked up: they count as the long tail (--lookups)",
+        "no store could be asked: from settings alone, as if nothing had been sent or queued yet",
+    }
+    assert lines <= set(shown(made).splitlines())
+    assert not lines & set(shown(report(google())).splitlines())
+
+
 def test_what_never_ends_says_so_everywhere() -> None:
     never = google(eta=FOR_EVER, tried=FOR_EVER, left=500.0, bound={Bind.NO_SOURCE: 1.0})
     made = report(never, one_more=(OneMore(plan="", forecast=Forecast(now=NOW, routes=(google(),))),))
