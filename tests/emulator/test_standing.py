@@ -157,6 +157,15 @@ def test_who_is_barred_is_blocked_until_then() -> None:
     assert send(standing, 1, START + 2 * DAY_S) == [Mood.WELCOME]
 
 
+def test_an_offence_of_who_is_barred_makes_nothing_easier() -> None:
+    """A message that was under way when the bar came down is judged like any other."""
+    standing = Standing(Behaviour(trust=Trust(judged_from=10, unknown_share=0.5, defer_s=3_600.0)))
+    standing.bar(START + 2 * DAY_S)
+    while not standing.offences:
+        standing.recipient(unknown=True, now=START)
+    assert standing.mood(START) is standing.mood(START + DAY_S) is Mood.BLOCKED
+
+
 def test_unknown_users_are_judged_by_their_share_once_enough_were_tried() -> None:
     standing = Standing(Behaviour(trust=Trust(judged_from=100, unknown_share=0.10)))
     for place in range(99):

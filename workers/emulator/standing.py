@@ -161,7 +161,7 @@ class Standing:
         trust = self._behaviour.trust
         self._offences = self._remaining(trust, now) + 1
         self._offended_at = now
-        self._blocked = self._offences >= _BLOCK_AT
+        self._blocked = self._offences >= _BLOCK_AT or self.mood(now) is Mood.BLOCKED  # an offence lifts no block
         pause_s = trust.block_s if self._blocked else trust.defer_s * trust.defer_grows ** (self._offences - 1)
         self._held_until = max(self._held_until, now + pause_s)
         self._volume.lose()
