@@ -127,6 +127,15 @@ def test_what_can_t_be_is_refused_before_anything_is_read(
     assert why in result.output
 
 
+def test_a_picture_that_can_t_be_written_is_named_and_the_answer_told(tmp_path: Path, settings: Settings) -> None:
+    """What was asked may have taken minutes."""
+    picture = tmp_path / "nowhere" / "spring.svg"
+    result = run(tmp_path, "--chart", str(picture))
+    assert result.exit_code == 1
+    assert result.output.startswith("spring: 3,000 recipients")
+    assert f"Error: --chart: '{picture}' can't be written: No such file or directory" in result.output
+
+
 def test_what_submit_would_refuse_is_refused(tmp_path: Path, settings: Settings) -> None:
     (tmp_path / "people.csv").write_text("email,name\nann@free.fr,Ann\n")
     result = run(tmp_path)

@@ -94,12 +94,19 @@ def command(
     settings = load(config)
     submission = check(campaign_file, recipients, campaign_id or campaign_file.stem, settings)
     report = trio.run(_ask, settings, submission, options)
-    if chart is not None:
-        chart.write_text(draw(report), encoding="utf-8")
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(as_document(report))).decode())
     else:
         show(report, Console(width=None if sys.stdout.isatty() else WIDTH))
+    if chart is not None:
+        _draw(report, chart)
+
+
+def _draw(report: Report, chart: Path) -> None:
+    try:
+        chart.write_text(draw(report), encoding="utf-8")
+    except OSError as error:
+        raise ConfigError("--chart", "", f"{str(chart)!r} can't be written: {error.strerror}") from error
 
 
 def _latency(text: str) -> float:
