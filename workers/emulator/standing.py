@@ -64,11 +64,6 @@ class Standing:
         return f"<Standing open={self.open} {self._volume!r} offences={self._offences}>"
 
     @property
-    def today(self) -> int:
-        """Messages accepted on the day last seen."""
-        return self._volume.today
-
-    @property
     def offences(self) -> int:
         return self._offences
 
