@@ -32,7 +32,7 @@ from sender.warming.wards import IDENTITY, identity_name
 LATENCY_S = 0.2  # what a message takes on a connection, the receiver's own work included: our guess
 _SAMPLE = 500  # attempts of the last days, before what they came to is taken for what will come
 _DAYS = 14  # of which attempts are looked at
-_CAMPAIGNS_MOST, _AT_ONCE = 1_000, 200  # others that are asked about
+_CAMPAIGNS_MOST, _AT_ONCE = 1_000, 200  # others that are asked about, the newest first
 _ROUTES_MOST = 1_000
 
 Bands = tuple[int, ...]  # recipients by band of engagement, the least engaged first

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from sender import planning
 from sender.assembly import retry_curve
 from sender.content.spec import CampaignSpec, dump, parse
 from sender.model import Cap, LaneId, Mark, State
@@ -194,6 +195,15 @@ async def test_what_others_have_queued_stands_beside_or_before_it(tmp_path: Path
     await queue.set_control(Control(campaign="paused", paused=True, by="ann", at=NOW))
     known = await asked(queue, settings)
     assert known.others == {"google": (Others(priority=5, envelopes=3), Others(priority=1, envelopes=3))}
+
+
+async def test_of_many_others_the_newest_are_asked_about(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planning, "_CAMPAIGNS_MOST", 2)
+    settings, queue = configured(tmp_path), MemoryQueue()
+    for priority, campaign in enumerate(("oldest", "older", "newest"), 1):
+        await queued(queue, campaign, priority)
+    found = (await asked(queue, settings)).others["google"]
+    assert {other.priority for other in found} == {2, 3}
 
 
 async def queued(queue: MemoryQueue, campaign: str, priority: int = 5) -> None:
