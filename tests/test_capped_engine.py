@@ -30,6 +30,12 @@ async def test_the_lanes_of_the_long_tail_share_one_cap_to_the_last_unit(autojum
         calls = rig.queue.calls["lease"]
         await trio.sleep(60)
         assert rig.queue.calls["lease"] - calls <= 3, "what is used up is not asked for again and again"
+        running = set(engine.lanes)
+        await submitted(
+            rig.queue, 3, campaign="more", domains=["more.example"], route=Route(pool="main", receiver="~more.example")
+        )
+        await trio.sleep(5)
+        assert not set(engine.lanes) - running, "no lane begins only to wait for it"
         nursery.cancel_scope.cancel()
     sent = [attempt.at for attempt in rig.attempts if attempt.outcome.verdict is Verdict.DELIVERED]
     minutes = Counter(int((at - cap.starts) // 60) for at in sent)

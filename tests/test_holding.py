@@ -44,10 +44,11 @@ async def test_a_held_lane_gives_back_what_no_session_has_begun_and_leases_nothi
     assert set(rig.office.copies.values()) == {1}
 
 
-async def test_a_lane_that_returns_leases_no_more_than_it_will_send_soon(autojump_clock: MockClock) -> None:
+async def test_a_lane_that_returns_leases_little_and_is_back_after_four_minutes(autojump_clock: MockClock) -> None:
     rig = Rig(office=Office(rtt_s=0.5), limits={"connections": 4, "messages_per_second": 10})
     await submitted(rig.queue, 1_000)
-    async with running(rig, rig.engine()):
+    engine = rig.engine()
+    async with running(rig, engine):
         await sleep(2)
         assert (await rig.queue.depth(clock())).leased > 150
         await rig.queue.hold_lanes([LaneHold(receiver="big", at=clock())])
@@ -55,6 +56,8 @@ async def test_a_lane_that_returns_leases_no_more_than_it_will_send_soon(autojum
         await rig.queue.free_lanes(["*/big"])
         await sleep(3)
         assert 0 < (await rig.queue.depth(clock())).leased < 100, "a sixteenth of its rate, and its lookahead at least"
+        await sleep(240)
+        assert engine.lanes[LANE].throttle.share(trio.current_time()) == 1.0, "and after four minutes all of it"
 
 
 async def test_a_held_source_leaves_its_work_to_the_others(autojump_clock: MockClock) -> None:
