@@ -60,6 +60,18 @@ async def test_a_lane_without_work_ends_and_one_with_work_begins_again(autojump_
         assert await rig.finished("autumn") == {State.DELIVERED: 5}
 
 
+async def test_a_lane_begins_within_a_second_where_all_had_rested(autojump_clock: trio.testing.MockClock) -> None:
+    rig = Rig(limits={"idle_s": "5s"})
+    engine = rig.engine()
+    async with running(rig, engine):
+        for number in range(8):  # whenever in the engine's round it comes
+            await trio.sleep(20 + number * 0.13)
+            assert not engine.lanes
+            await submitted(rig.queue, 1, campaign=f"late-{number}")
+            await trio.sleep(0.6)
+            assert engine.lanes
+
+
 async def test_a_lane_ends_although_others_never_rest(autojump_clock: trio.testing.MockClock) -> None:
     """Its last settlements are waited for, not everybody's: it must not stay behind, dead, in the way of its successor."""
     rig = Rig(limits={"idle_s": "5s", "messages_per_second": 20})
