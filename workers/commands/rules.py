@@ -43,11 +43,11 @@ def command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 @config_option
 def lint_command(as_json: bool, config: Path | None) -> None:
-    """Find rules that never decide, and patterns that decide too much.
+    """Find rules that never decide, and patterns that decide too much or take too long.
 
     Reports, at once, what loading would refuse, rules that match no reply or come too late, patterns that are found in
-    replies about other things, profiles that nobody is recognised by, and names that end in a dot. Exits with 1 where there
-    is any of it.
+    replies about other things or take too long, profiles that nobody is recognised by, and names that end in a dot. Exits
+    with 1 where there is any of it.
     """
     faults = _faults(config)
     if as_json:
