@@ -58,7 +58,7 @@ def test_all_that_a_rule_names_must_match() -> None:
 def test_a_5xx_that_blames_us_defers_and_one_that_blames_the_recipient_rejects() -> None:
     ours, theirs = compiled(codes=(550,), scope=Scope.LANE), compiled(codes=(550,))
     assert (ours.outcome(550).verdict, theirs.outcome(550).verdict) == (Verdict.DEFERRED, Verdict.REJECTED)
-    assert theirs.outcome(450).verdict is Verdict.DEFERRED
+    assert (theirs.outcome(499).verdict, theirs.outcome(500).verdict) == (Verdict.DEFERRED, Verdict.REJECTED)
     assert repr(theirs) == "<Rule x/r: rate rejected recipient>"
 
 
