@@ -72,6 +72,15 @@ async def test_a_lane_begins_within_a_second_where_all_had_rested(autojump_clock
             assert engine.lanes
 
 
+async def test_where_nothing_is_ready_the_store_is_asked_twice_a_second(autojump_clock: trio.testing.MockClock) -> None:
+    rig = Rig()
+    async with running(rig, rig.engine()):
+        await trio.sleep(1)
+        asked = rig.queue.calls["ready"]
+        await trio.sleep(60)
+        assert rig.queue.calls["ready"] - asked <= 121
+
+
 async def test_a_lane_ends_although_others_never_rest(autojump_clock: trio.testing.MockClock) -> None:
     """Its last settlements are waited for, not everybody's: it must not stay behind, dead, in the way of its successor."""
     rig = Rig(limits={"idle_s": "5s", "messages_per_second": 20})
