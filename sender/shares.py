@@ -64,8 +64,6 @@ class Shares:
         if self._holding.any:
             lanes = [LaneId(source=source.name, receiver=waiting.route.receiver) for source in pool]
             pool = tuple(source for source, lane in zip(pool, lanes, strict=True) if self._holding.of(lane) is None)
-        if own:
-            return pool
         if len(pool) < 2 or waiting.envelopes > self._most_for_one:
             return pool
         lot = crc32(waiting.route.receiver.encode())
