@@ -24,7 +24,7 @@ from sender.closings import Closing
 from sender.crew import Crew
 from sender.errors import BackendError, ConfigErrors, ResolutionError
 from sender.leasing import WARM, Leaser, Warming
-from sender.model import Choice, Destination, Envelope, LaneId, Route, Source, State, Step
+from sender.model import Choice, Destination, LaneId, Route, Source, State, Step
 from sender.policy.receivers import Profile, Profiles
 from sender.policy.throttle import Throttle
 from sender.policy.verdict import NULL_MX, judge_resolution
@@ -39,6 +39,7 @@ _LOOK_S = 1.0  # how often a lane that must not send looks whether it may again
 _PATIENCE_S = 3.0  # a lane for which its route's work was not asks again after this, however often it is told of that work
 _REST_S = 300.0  # a lane that has but idle sessions looks so often; who has work for it, and a session that ends, wakes it
 _POSTPONED_S = 60.0  # an envelope whose campaign this process can't use comes back after this
+_ASKED_AGAIN_S = 5.0  # and one about which the store could not be asked: most often a connection broke, no more
 
 
 class Resolves(Protocol):
@@ -249,13 +250,12 @@ class Lane:
         try:
             campaign = await self._services.campaigns.get(campaign_id)
         except (ConfigErrors, BackendError) as error:
-            campaign = None
             self._services.on_trouble(str(error))
-        else:
-            if campaign is None:
-                self._services.on_trouble(f"campaign {campaign_id}: not in the queue")
+            self._postpone(lease, _ASKED_AGAIN_S if isinstance(error, BackendError) else _POSTPONED_S)
+            return None
         if campaign is None:
-            self._postpone(lease, lease.envelopes)
+            self._services.on_trouble(f"campaign {campaign_id}: not in the queue")
+            self._postpone(lease, _POSTPONED_S)
         return campaign
 
     async def _wanted(self, lease: Lease, campaign: Campaign) -> Sequence[Held]:
@@ -265,7 +265,7 @@ class Lane:
             found = await self._services.suppressions.ask(addresses, campaign.spec.list)
         except BackendError as error:
             self._services.on_trouble(str(error))
-            self._postpone(lease, lease.envelopes)
+            self._postpone(lease, _ASKED_AGAIN_S)
             return ()
         wanted = []
         for position, (envelope, entry) in enumerate(zip(lease.envelopes, found, strict=True)):
@@ -276,11 +276,11 @@ class Lane:
                 self._crew.withhold(held, Withdrawn(state=State.SUPPRESSED, why=why_suppressed(entry)))
         return wanted
 
-    def _postpone(self, lease: Lease, envelopes: Sequence[Envelope]) -> None:
-        due = self._services.clock() + _POSTPONED_S
-        for position, envelope in enumerate(envelopes):
+    def _postpone(self, lease: Lease, after_s: float) -> None:
+        due = self._services.clock() + after_s
+        for position, envelope in enumerate(lease.envelopes):
             self._services.crew.settler.again(lease, Again(position=position, envelope=envelope, due=due, tried=False))
-        self._crew.holding -= len(envelopes)
+        self._crew.holding -= len(lease.envelopes)
 
     async def _look_up(self, domain: str, several: Sequence[Held]) -> None:
         try:
