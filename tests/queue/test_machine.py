@@ -89,6 +89,7 @@ class Machine(RuleBasedStateMachine):
         self.stale: list[Lease] = []  # those whose owner was fenced: what it still says must change nothing
         self.settled: list[Settlement] = []
         self.held: set[str] = set()
+        self.gone: set[str] = set()  # sources whose work was freed during the hold
         self.parked: set[Id] = set()
         self.generation: Counter[str] = Counter()  # an owner's name is never used twice
         for owner in OWNERS:
@@ -361,6 +362,9 @@ class Machine(RuleBasedStateMachine):
         while self._do(lambda: self.queue.wake(self.now, 10)):
             pass
         self.held.discard(campaign)
+        for gone in self.gone:
+            self._unbind(gone, 9)
+        self.gone.clear()
 
     @precondition(lambda self: self._anywhere(LATER))
     @rule(campaign=campaigns, state=st.sampled_from([State.CANCELLED, State.EXPIRED]), limit=st.integers(1, 5))
@@ -374,6 +378,12 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.bound)
     @rule(gone=st.sampled_from(SOURCES), limit=st.integers(1, 9))
     def unbind(self, gone: str, limit: int) -> None:
+        self._unbind(gone, limit)
+        if self.held:
+            self.gone.add(gone)
+
+    def _unbind(self, gone: str, limit: int) -> None:
+        """What a hold has set aside moves when it is in line again; what no lease has looked at since the hold moves at once."""
         pools = {source: "main" for source in SOURCES if source != gone}
         while self._do(lambda: self.queue.unbind(pools, FOR_EVER, self.now, limit)):
             pass
