@@ -383,7 +383,7 @@ class Machine(RuleBasedStateMachine):
             self.gone.add(gone)
 
     def _unbind(self, gone: str, limit: int) -> None:
-        """What a hold has set aside moves when it is in line again; what no lease has looked at since the hold moves at once."""
+        """What a hold has set aside moves when it is in line again; what no lease has looked at since moves at once."""
         pools = {source: "main" for source in SOURCES if source != gone}
         while self._do(lambda: self.queue.unbind(pools, FOR_EVER, self.now, limit)):
             pass
