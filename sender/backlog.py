@@ -27,7 +27,7 @@ class Held:
     position: int
     envelope: Envelope
     campaign: Campaign
-    asked_at: float = float("-inf")  # trio's time when the store was asked whether its recipient is suppressed
+    leased_at: float = float("-inf")  # trio's time when its lease came; who gets no mail was asked after that
 
 
 def held_of(transaction: Transaction) -> Held:

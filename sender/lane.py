@@ -230,11 +230,12 @@ class Lane:
 
     async def _admit(self, lease: Lease) -> None:
         """Give each envelope of a lease its campaign and its destination."""
+        leased_at = trio.current_time()
         campaign = await self._campaign(lease)
         if campaign is None:
             return
         by_domain: dict[str, list[Held]] = defaultdict(list)
-        for held in await self._wanted(lease, campaign):
+        for held in await self._wanted(lease, leased_at, campaign):
             by_domain[held.envelope.domain].append(held)
         async with trio.open_nursery() as nursery:
             for domain, several in by_domain.items():
@@ -258,9 +259,9 @@ class Lane:
             self._postpone(lease, _POSTPONED_S)
         return campaign
 
-    async def _wanted(self, lease: Lease, campaign: Campaign) -> Sequence[Held]:
+    async def _wanted(self, lease: Lease, leased_at: float, campaign: Campaign) -> Sequence[Held]:
         """The envelopes whose recipients want mail; the others end here, and all go back for a while if the store can't say."""
-        asked_at, addresses = trio.current_time(), [envelope.address for envelope in lease.envelopes]
+        addresses = [envelope.address for envelope in lease.envelopes]
         try:
             found = await self._services.suppressions.ask(addresses, campaign.spec.list)
         except BackendError as error:
@@ -269,7 +270,7 @@ class Lane:
             return ()
         wanted = []
         for position, (envelope, entry) in enumerate(zip(lease.envelopes, found, strict=True)):
-            held = Held(lease, position, envelope, campaign, asked_at)
+            held = Held(lease, position, envelope, campaign, leased_at)
             if entry is None:
                 wanted.append(held)
             else:

@@ -26,6 +26,10 @@ RECEIVERS_KEPT = 200  # labels for this many receivers; shipped profiles are far
 
 # From a reply inside the same data centre to the ten minutes we wait for the end of data (RFC 5321 section 4.5.3.2.6).
 _STEP_BUCKETS = (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0)
+# From an idle lane to a receiver near by, through a lane that holds half a minute's work, to one that trickles under a plan.
+_REPLY_BUCKETS = (0.005, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 1800.0, 7200.0, 28800.0)
+# A loop that has time is late by less than a millisecond; one that is late by more than 20 ms keeps receivers waiting.
+_LAG_BUCKETS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.25, 1.0, 5.0)
 # A micro-batch of RSA-2048 takes a few milliseconds; a signer that takes five seconds is replaced.
 _SIGNING_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0)
 _DNS_BUCKETS = (0.001, 0.005, 0.02, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0)
@@ -117,6 +121,15 @@ class Metrics:
             registry=self.registry,
         )
         self._steps = {step: steps.labels(step) for step in Step}
+        # outcome: Verdict; "unsent" stays 0, being no attempt
+        replies = Histogram(
+            "penstock_lease_to_reply_duration_seconds",
+            "Time from an envelope's lease to the receiver's last word on this attempt, by its outcome.",
+            ("outcome",),
+            buckets=_REPLY_BUCKETS,
+            registry=self.registry,
+        )
+        self._replies = {verdict: replies.labels(verdict) for verdict in Verdict}
 
     def _declare_sessions(self) -> None:
         # source, receiver: as above
@@ -163,6 +176,12 @@ class Metrics:
         }
 
     def _declare_services(self) -> None:
+        self._lag = Histogram(
+            "penstock_loop_lag_duration_seconds",
+            "How late the event loop woke a task that had slept for a moment.",
+            buckets=_LAG_BUCKETS,
+            registry=self.registry,
+        )
         # outcome: signed failed
         self._signatures = self._counter("penstock_signatures_total", "DKIM signatures asked of the signers.", "outcome")
         self._signing = Histogram(
@@ -224,6 +243,14 @@ class Metrics:
     def settled_late(self, positions: int) -> None:
         """So many outcomes found their lease gone."""
         self._late.inc(positions)
+
+    def replied(self, verdict: Verdict, seconds: float) -> None:
+        """The receiver's last word on an attempt came so long after the envelope's lease; not for what was never tried."""
+        self._replies[verdict].observe(seconds)
+
+    def loop_lag(self, seconds: float) -> None:
+        """The event loop woke a task so much later than it had asked for."""
+        self._lag.observe(seconds)
 
     def step(self, step: Step, seconds: float) -> None:
         """The receiver took so long to answer at this step."""

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Protocol
 
+import trio
+
 from sender.backlog import Held
 from sender.events import NOT_DUE, Event
 from sender.model import Envelope, LaneId, Mark, Outcome, Reply, State, Step, Verdict
@@ -47,6 +49,7 @@ class Counts(Protocol):
     def attempt(self, source: str, receiver: str, outcome: Outcome) -> None: ...
     def finished(self, source: str, receiver: str, state: State) -> None: ...
     def in_doubt(self, receiver: str) -> None: ...
+    def replied(self, verdict: Verdict, seconds: float) -> None: ...
 
 
 class Recorder:
@@ -100,6 +103,8 @@ class Recorder:
         self._counts.attempt(lane.source, label, outcome)
         if outcome.in_doubt:
             self._counts.in_doubt(label)
+        if reply is not None and outcome.verdict is not Verdict.UNSENT:
+            self._counts.replied(outcome.verdict, trio.current_time() - held.leased_at)
         if isinstance(fate, Final):
             self._counts.finished(lane.source, label, fate.state)
             self._end(attempt, fate.state, reply)

@@ -3,7 +3,7 @@
 1. A lane asks (`ask`) about the recipients of each lease as it comes in; lanes that ask at the same time share one call.
 2. `run` follows the store's news once a second, and remembers the last of them with the moment they were heard.
 3. `withdrawn` is asked before each message goes out. What was suppressed after its envelope was asked about ends here; an
-   envelope that was asked about longer ago than the news reach back goes to the queue, to be asked about anew.
+   envelope that was leased longer ago than the news reach back goes to the queue, to be asked about anew.
 """
 
 from collections import OrderedDict, defaultdict
@@ -24,7 +24,7 @@ _POLL_S = 1.0
 _NEWS_AT_ONCE = 2_000
 _REMEMBERED = 100_000  # news; some 30 MB where a whole list is imported
 
-_OUT_OF_REACH = Withdrawn(state=None, why="it was asked about longer ago than the news of suppressions reach back")
+_OUT_OF_REACH = Withdrawn(state=None, why="it was leased longer ago than the news of suppressions reach back")
 
 
 def why_suppressed(entry: Suppression) -> str:
@@ -95,14 +95,14 @@ class Suppressing:
 
     def withdrawn(self, held: Held) -> Withdrawn | None:
         """Why this envelope must not be sent any more: one part of `sender.withdrawal`."""
-        if held.asked_at < self._reach:
+        if held.leased_at < self._reach:
             return _OUT_OF_REACH
         if not self._heard:
             return None
         digest = self._digests.of(held.envelope.address)
         for name in (held.campaign.spec.list, GLOBAL):
             heard = self._heard.get((name, digest))
-            if heard is not None and held.asked_at <= heard[0] and heard[1].holds(self._clock()):
+            if heard is not None and held.leased_at <= heard[0] and heard[1].holds(self._clock()):
                 return Withdrawn(state=State.SUPPRESSED, why=why_suppressed(heard[1]))
         return None
 

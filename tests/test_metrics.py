@@ -64,6 +64,23 @@ def test_step_latency_reaches_the_ten_minutes_of_the_dot(registry: CollectorRegi
     assert value(registry, "penstock_step_duration_seconds_sum", step="DOT") == 599.0
 
 
+def test_replies_are_counted_by_outcome_from_a_moment_to_hours(registry: CollectorRegistry, metrics: Metrics) -> None:
+    metrics.replied(Verdict.DELIVERED, 0.004)
+    metrics.replied(Verdict.DELIVERED, 7_000.0)
+    metrics.replied(Verdict.REJECTED, 0.2)
+    name = "penstock_lease_to_reply_duration_seconds"
+    assert value(registry, f"{name}_bucket", outcome="delivered", le="0.005") == 1
+    assert value(registry, f"{name}_bucket", outcome="delivered", le="7200.0") == 2
+    assert value(registry, f"{name}_count", outcome="rejected") == 1
+
+
+def test_loop_lag_is_told_apart_around_twenty_milliseconds(registry: CollectorRegistry, metrics: Metrics) -> None:
+    for seconds in (0.0001, 0.014, 0.019, 0.021):
+        metrics.loop_lag(seconds)
+    name = "penstock_loop_lag_duration_seconds_bucket"
+    assert [value(registry, name, le=le) for le in ("0.0005", "0.015", "0.02", "0.03")] == [1, 2, 3, 4]
+
+
 def test_sessions_open_and_their_tls(registry: CollectorRegistry, metrics: Metrics) -> None:
     metrics.session_opened("s1", "google", "TLSv1.3")
     metrics.session_opened("s1", "google", "")

@@ -6,6 +6,8 @@ from random import Random
 from typing import Any
 
 import pytest
+import trio
+from trio.testing import MockClock
 
 from sender.model import Category, LaneId, Mark, Outcome, Reply, Scope, State, Step, Verdict
 from sender.policy.retry import RetryCurve
@@ -31,6 +33,7 @@ UNSENT = Outcome(verdict=Verdict.UNSENT, scope=Scope.SESSION, rule="lost-untried
 class Counts:
     def __init__(self) -> None:
         self.seen: list[tuple[Any, ...]] = []
+        self.replies: list[tuple[Verdict, float]] = []
 
     def attempt(self, source: str, receiver: str, outcome: Outcome) -> None:
         self.seen.append(("attempt", source, receiver, outcome.verdict))
@@ -40,6 +43,9 @@ class Counts:
 
     def in_doubt(self, receiver: str) -> None:
         self.seen.append(("in doubt", receiver))
+
+    def replied(self, verdict: Verdict, seconds: float) -> None:
+        self.replies.append((verdict, seconds))
 
 
 class Told(Settler):
@@ -145,6 +151,17 @@ async def test_a_delivery_is_told_to_everybody() -> None:
     }
     assert desk.counts.seen == [("attempt", "s1", "<big>", "delivered"), ("finished", "s1", "<big>", State.DELIVERED)]
     assert [attempt.seconds for attempt in desk.log] == [0.25]
+
+
+async def test_how_long_after_its_lease_the_receiver_answered_an_attempt(autojump_clock: MockClock) -> None:
+    one = replace(held(1)[0], leased_at=trio.current_time())
+    replies = []
+    for outcome, reply in ((DELIVERED, Reply(code=250)), (DEFERRED, REPLY), (UNSENT, REPLY), (DOUBT, None)):
+        await trio.sleep(3600)
+        desk = Desk()
+        desk.recorder.attempt(LANE, one, outcome, step=Step.DOT, reply=reply, seconds=0.25)
+        replies.append(desk.counts.replies)
+    assert replies == [[(Verdict.DELIVERED, 3600.0)], [(Verdict.DEFERRED, 7200.0)], [], []], "not tried, not answered: not told"
 
 
 async def test_a_deferral_costs_an_attempt_and_says_when_it_comes_again() -> None:

@@ -42,10 +42,10 @@ def entry(address: str, **values: object) -> Suppression:
     return Suppression(digest=DIGESTS.of(address), **given)  # type: ignore[arg-type]  # a test's own values
 
 
-def mine(count: int = 3, asked_at: float | None = None) -> list[Held]:
+def mine(count: int = 3, leased_at: float | None = None) -> list[Held]:
     """Envelopes of a campaign for the list "offers", asked about now."""
-    now = trio.current_time() if asked_at is None else asked_at
-    return [replace(one, asked_at=now) for one in held(count, of=OFFERS)]
+    now = trio.current_time() if leased_at is None else leased_at
+    return [replace(one, leased_at=now) for one in held(count, of=OFFERS)]
 
 
 def states(suppressing: Suppressing, several: Sequence[Held]) -> list[State | str | None]:

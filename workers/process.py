@@ -13,6 +13,7 @@ from random import Random
 import structlog
 import trio
 
+from sender import lag
 from sender.assembly import Surroundings
 from sender.clock import SteadyClock
 from sender.errors import BackendError, ConfigError
@@ -96,6 +97,7 @@ async def _run(role: Role, name: str, settings: Settings, port_offset: int) -> N
             await process.look_at_store()
             async with _observed(process, port_offset), trio.open_nursery() as nursery:
                 nursery.start_soon(clock.run, process.trouble)
+                nursery.start_soon(lag.watch, process.metrics.loop_lag)
                 logger.info("started", queue=repr(queue))
                 await role(process)
                 logger.info("ended")
