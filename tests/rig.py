@@ -33,7 +33,7 @@ from sender.policy.retry import RetryCurve
 from sender.policy.stops import Stops
 from sender.policy.suppression import Digests
 from sender.preparation import Preparer
-from sender.queue.base import Chunk, Granted, LeaseRequest, ReadyRoute, RoutedPack, RowBatch, Settlement, Spill
+from sender.queue.base import Chunk, Granted, LeaseRequest, Queue, ReadyRoute, RoutedPack, RowBatch, Settlement, Spill
 from sender.queue.journaling import NO_JOURNAL, Journaling
 from sender.queue.memory import MemoryQueue
 from sender.queue.pack import encode_all, size
@@ -189,7 +189,7 @@ class Store(MemoryQueue):
 
 
 async def submitted(
-    queue: MemoryQueue,
+    queue: Queue,
     recipients: int,
     *,
     campaign: str = "spring",
