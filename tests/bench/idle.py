@@ -11,7 +11,9 @@ from pathlib import Path
 import trio
 
 from sender.queue.base import Queue
-from tests.bench.rig import Case, compile_sink, configured, cpu_by_role, receiving_side
+from tests.bench.account import cpu_by_role
+from tests.bench.receiving import compile_sink, receiving_side
+from tests.bench.rig import Case, configured
 from tests.scenarios.stage import eventually
 from workers.commands.submit import submit
 from workers.demo.scene import fleet

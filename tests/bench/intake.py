@@ -9,16 +9,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import redis
 import trio
-from rich.console import Console
-from rich.table import Table
 
 from sender.queue.base import CampaignStatus, Queue
+from tests.bench.account import peak_mb
+from tests.bench.figures import Columns, Figures, Row, show
 from tests.bench.rig import Case, configured, running_alone
 from workers.embedded import embedded_valkey
 from workers.places import REDIS_URL
@@ -39,6 +38,16 @@ def write_rows(path: Path, recipients: int) -> None:
             file.write(f"reader{n:08}@{domain},Ann{random % 977},Lyon{random % 89},{random:07}\n")
 
 
+_COLUMNS: Columns = (
+    ("submitted a second", "submitted_per_s", ",.0f"),
+    ("submit, MB", "submit_peak_mb", ".0f"),
+    ("expanded a second, its start included", "expanded_per_s", ",.0f"),
+    ("expander, MB", "expander_peak_mb", ".0f"),
+    ("store, MB", "store_mb", ",.0f"),
+    ("octets of the store a recipient", "store_octets_each", ".1f"),
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Intake:
     """What submitting and expanding a list came to; memory in octets of the store, peaks in MB of a process."""
@@ -50,13 +59,15 @@ class Intake:
     expand_mb: float
     store: int
 
-    def rows(self) -> Iterator[tuple[str, str]]:
-        yield "recipients submitted a second", f"{self.recipients / self.submit_s:,.0f}"
-        yield "peak memory of submit", f"{self.submit_mb:.0f} MB"
-        yield "recipients expanded a second, its start included", f"{self.recipients / self.expand_s:,.0f}"
-        yield "peak memory of the expander", f"{self.expand_mb:.0f} MB"
-        yield "memory of the store, all queued", f"{self.store / 1e6:,.0f} MB"
-        yield "octets of the store a queued envelope, all included", f"{self.store / self.recipients:.1f}"
+    def figures(self) -> Figures:
+        return {
+            "submitted_per_s": self.recipients / self.submit_s,
+            "submit_peak_mb": self.submit_mb,
+            "expanded_per_s": self.recipients / self.expand_s,
+            "expander_peak_mb": self.expand_mb,
+            "store_mb": self.store / 1e6,
+            "store_octets_each": self.store / self.recipients,
+        }
 
 
 async def measure(recipients: int) -> Intake:
@@ -77,7 +88,7 @@ async def measure(recipients: int) -> Intake:
                 async with running_alone("expander", config) as expander:
                     status = await _expanded(queue, recipients, expander)
                     expand_s = time.monotonic() - began
-                    expand_mb = _peak_mb(expander.pid)
+                    expand_mb = peak_mb(expander.pid)
                 store = _used_memory(url)
         assert status.accepted == recipients
         return Intake(
@@ -108,19 +119,13 @@ async def _expanded(queue: Queue, recipients: int, expander: trio.Process) -> Ca
             await trio.sleep(0.1)
 
 
-def _peak_mb(pid: int) -> float:
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
-
-
 def _used_memory(url: str) -> int:
     with redis.Redis(unix_socket_path=url.removeprefix("unix://")) as client:
         return int(client.info("memory")["used_memory"])
 
 
-def run(recipients: int = _RECIPIENTS) -> None:
+def run(recipients: int = _RECIPIENTS) -> list[Row]:
     """Measure and print the table."""
-    table = Table(title=f"{recipients:,} recipients with three merge fields, from a CSV", show_header=False)
-    for row in trio.run(measure, recipients).rows():
-        table.add_row(*row)
-    Console(width=140).print(table)
+    rows = [Row(who="Penstock", case=f"{recipients:,} recipients", rounds=(trio.run(measure, recipients).figures(),))]
+    show("from a CSV with three merge fields into the queue; memory at its peak", rows, _COLUMNS, heads=("", "list"))
+    return rows

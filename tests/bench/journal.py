@@ -10,6 +10,7 @@ import trio
 from sender.model import Route, State
 from sender.queue.base import Settlement
 from sender.queue.journal import Fsync, Journal
+from tests.bench.figures import Columns, Figures, Row, show
 
 _LEASE = 200
 _EVENT = (
@@ -19,15 +20,26 @@ _EVENT = (
 )
 
 
-def run() -> None:
-    """Print µs of CPU and of wall time a message, and the longest that one message was held up."""
+_COLUMNS: Columns = (
+    ("CPU µs a message", "cpu_us", ".1f"),
+    ("in all, µs", "wall_us", ",.1f"),
+    ("the slowest, ms", "worst_ms", ".1f"),
+)
+
+
+def run() -> list[Row]:
+    """Measure each mode and print the table."""
     modes: Sequence[tuple[Fsync, int]] = (("never", 100_000), ("second", 100_000), ("always", 1_000))
+    rows = []
     for fsync, messages in modes:
         with TemporaryDirectory() as directory:
-            trio.run(_measure, Journal(Path(directory), fsync), fsync, messages)
+            found = trio.run(_measure, Journal(Path(directory), fsync), messages)
+        rows.append(Row(who="Penstock", case=f"journal, fsync {fsync}", rounds=(found,)))
+    show("the journal", rows, _COLUMNS, heads=("", "mode"))
+    return rows
 
 
-async def _measure(journal: Journal, fsync: Fsync, messages: int) -> None:
+async def _measure(journal: Journal, messages: int) -> Figures:
     journal.begin("host/bench-1")
     async with trio.open_nursery() as nursery:
         nursery.start_soon(journal.run)
@@ -38,8 +50,7 @@ async def _measure(journal: Journal, fsync: Fsync, messages: int) -> None:
         cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
         nursery.cancel_scope.cancel()
     journal.close()
-    each = f"{cpu / messages * 1e6:.1f} µs of CPU, {wall / messages * 1e6:,.1f} µs in all"
-    print(f"journal, fsync {fsync}: {each} a message; the slowest took {worst * 1e3:.1f} ms")
+    return {"cpu_us": cpu / messages * 1e6, "wall_us": wall / messages * 1e6, "worst_ms": worst * 1e3}
 
 
 def _lease(journal: Journal, lease: str) -> float:

@@ -20,6 +20,7 @@ from sender.model import Action, Category, Envelope, LaneId, Outcome, Reply, Res
 from sender.net.session import Peer, Session
 from sender.policy.throttle import Throttle
 from sender.queue.base import Lease
+from tests.bench.figures import Row
 from tests.bench.idle import idle_share
 from tests.holding import campaign
 from tests.rig import ROUTE, SOURCE, Rig, destination, profiles
@@ -121,9 +122,12 @@ async def _decisions(messages: int, *, slowed: bool) -> float:
     return min(spent) / messages * 1e6
 
 
-def run(messages: int = 20_000, lanes: int = 2_000) -> None:
+def run(messages: int = 20_000, lanes: int = 2_000) -> list[Row]:
     """Measure and print."""
+    rows = []
     for words, slowed in (("nothing holds it", False), ("it returns from a refusal", True)):
         cost = trio.run(partial(_decisions, messages, slowed=slowed))
         print(f"lane, decisions of one message where {words}: {cost:.2f} µs")
-    trio.run(idle_share, lanes)
+        rows.append(Row(who="Penstock", case=f"decisions of one message where {words}", rounds=({"cpu_us": cost},)))
+    share = trio.run(idle_share, lanes)
+    return [*rows, Row(who="Penstock", case=f"{lanes:,} idle lanes", rounds=({"core_share": share},))]

@@ -1,7 +1,7 @@
 """What the queue costs: octets of Redis a queued envelope, and microseconds a message of client and server.
 
 Run: python -m tests.bench queue. It starts a Valkey of its own. Client time is this process's CPU time,
-server time is what INFO says of Valkey's; wall time is shown because submitting and expanding have to keep up.
+server time is what INFO says of Valkey's; rates are shown because submitting and expanding have to keep up.
 """
 
 import itertools
@@ -19,25 +19,41 @@ from sender.queue import open_queue
 from sender.queue.base import Chunk, LeaseRequest, Queue, RoutedPack, RowBatch, Settlement
 from sender.queue.client import Client
 from sender.queue.pack import encode
+from tests.bench.figures import Columns, Figures, Row, show
 from workers.embedded import embedded_valkey
 
 _DOMAINS = {"gmail.com": "google", "outlook.com": "microsoft", "yahoo.com": "yahoo", "orange.fr": "orange"}
 _ROUTES = {domain: Route(pool="main", receiver=receiver) for domain, receiver in _DOMAINS.items()}
 
 
-async def main(total: int) -> None:
-    for pack_size in (200, 1000):
-        with tempfile.TemporaryDirectory() as folder:
-            async with embedded_valkey(Path(folder)) as url:
-                queue, client = await open_queue(url), Client(url)
-                print(f"packs of {pack_size}, {total} envelopes with three merge fields")
-                await _measure(queue, client, total, pack_size)
-                await queue.aclose()
-                await client.aclose()
+_PHASES = ("submit", "expand", "drain")
+_COLUMNS: Columns = (
+    ("inbox, octets", "inbox_octets", ".1f"),
+    ("queued, octets", "queued_octets", ".1f"),
+    *(
+        column
+        for phase in _PHASES
+        for column in (
+            (f"{phase} /s", f"{phase}_per_s", ",.0f"),
+            ("client µs", f"{phase}_client_us", ".1f"),
+            ("server µs", f"{phase}_server_us", ".1f"),
+        )
+    ),
+    ("left, kB", "left_kb", ".0f"),
+)
 
 
-async def _measure(queue: Queue, client: Client, total: int, pack_size: int) -> None:
-    gauge = _Gauge(client, total)
+async def main(total: int, pack_size: int) -> Figures:
+    with tempfile.TemporaryDirectory() as folder:
+        async with embedded_valkey(Path(folder)) as url:
+            queue, client = await open_queue(url), Client(url)
+            found = await _measure(queue, _Gauge(client, total), total, pack_size)
+            await queue.aclose()
+            await client.aclose()
+            return found
+
+
+async def _measure(queue: Queue, gauge: "_Gauge", total: int, pack_size: int) -> Figures:
     numbered = list(enumerate(_batches(total)))
     empty = await gauge.memory()
     async with gauge.measured("submit"):
@@ -46,15 +62,16 @@ async def _measure(queue: Queue, client: Client, total: int, pack_size: int) -> 
             batches = [RowBatch(number=number, rows=rows) for number, rows in numbered[start : start + 50]]
             await queue.add_rows("spring", batches)
         await queue.close_rows("spring", len(numbered))
-    print(f"  inbox {(await gauge.memory() - empty) / total:.1f} octets a recipient")
+    inbox = await gauge.memory() - empty
     (announcement,) = await queue.announcements(1)
     await queue.accept(announcement, b"{}", 1.0)
     async with gauge.measured("expand"):
         await _expand(queue, pack_size)
-    print(f"  queued {(await gauge.memory() - empty) / total:.1f} octets an envelope")
-    async with gauge.measured("lease and settle, 200 a lease, settled by 50"):
+    queued = await gauge.memory() - empty
+    async with gauge.measured("drain"):
         await _drain(queue)
-    print(f"  left {(await gauge.memory() - empty) / 1000:.0f} kB")
+    left = await gauge.memory() - empty
+    return gauge.found | {"inbox_octets": inbox / total, "queued_octets": queued / total, "left_kb": left / 1000}
 
 
 async def _expand(queue: Queue, pack_size: int) -> None:
@@ -100,8 +117,11 @@ async def _drain(queue: Queue) -> None:
 
 
 class _Gauge:
+    """Asks the store; `found` is what has been measured so far."""
+
     def __init__(self, client: Client, total: int) -> None:
         self._client, self._total = client, total
+        self.found: Figures = {}
 
     async def memory(self) -> int:
         (info,) = await self._client.run([("INFO", "memory")])
@@ -116,7 +136,7 @@ class _Gauge:
 
 
 class _Measured:
-    """Prints what its block cost."""
+    """Notes what its block cost."""
 
     def __init__(self, gauge: _Gauge, what: str, total: int) -> None:
         self._gauge, self._what, self._total = gauge, what, total
@@ -128,9 +148,11 @@ class _Measured:
     async def __aexit__(self, *_: object) -> None:
         wall, client = time.perf_counter() - self._wall, time.process_time() - self._client
         server = await self._gauge.server_seconds() - self._server
-        each = 1e6 / self._total
-        rate = self._total / wall
-        print(f"  {self._what}: {rate:,.0f}/s; client {client * each:.1f} µs, server {server * each:.1f} µs each")
+        self._gauge.found |= {
+            f"{self._what}_per_s": self._total / wall,
+            f"{self._what}_client_us": client / self._total * 1e6,
+            f"{self._what}_server_us": server / self._total * 1e6,
+        }
 
 
 def _batches(total: int) -> Iterator[bytes]:
@@ -155,6 +177,8 @@ def _field(info: bytes, name: bytes) -> bytes:
     return next(line.partition(b":")[2] for line in info.splitlines() if line.startswith(name + b":"))
 
 
-def run(total: int = 1_000_000) -> None:
-    """Measure and print."""
-    trio.run(main, total)
+def run(total: int = 1_000_000) -> list[Row]:
+    """Measure and print the table."""
+    rows = [Row(who="Penstock", case=f"packs of {size}", rounds=(trio.run(main, total, size),)) for size in (200, 1000)]
+    show(f"{total:,} envelopes with three merge fields, drained 200 a lease, settled by 50", rows, _COLUMNS, heads=("", "case"))
+    return rows

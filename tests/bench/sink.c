@@ -56,7 +56,7 @@ static struct {
 
 static struct {
     long messages, recipients, connections, open, peak, handshakes, resumed, most_per_connection, turns;
-    double first, last;
+    double first, first_message, last;
 } seen;
 
 static volatile sig_atomic_t stopping;
@@ -77,9 +77,9 @@ static double now(void)
 static void report(void)
 {
     printf("{\"messages\":%ld,\"recipients\":%ld,\"connections\":%ld,\"peak_connections\":%ld,\"handshakes\":%ld,"
-           "\"resumed\":%ld,\"most_per_connection\":%ld,\"turns\":%ld,\"first\":%.6f,\"last\":%.6f}\n",
+           "\"resumed\":%ld,\"most_per_connection\":%ld,\"turns\":%ld,\"first\":%.6f,\"first_message\":%.6f,\"last\":%.6f}\n",
            seen.messages, seen.recipients, seen.connections, seen.peak, seen.handshakes, seen.resumed,
-           seen.most_per_connection, seen.turns, seen.first, seen.last);
+           seen.most_per_connection, seen.turns, seen.first, seen.first_message, seen.last);
     if (options.recipients)
         fclose(options.recipients);
 }
@@ -109,8 +109,11 @@ static void accept_message(struct connection *c)
     c->messages++;
     if (c->messages > seen.most_per_connection)
         seen.most_per_connection = c->messages;
-    seen.messages++;
     seen.last = now();
+    if (!seen.messages++)
+        seen.first_message = seen.last;
+    if (seen.messages == options.limit)
+        stopping = 1; /* once what is due has been said */
     c->has_recipient = false;
     c->phase = COMMANDS;
     say(c, "250 2.0.0 Ok: queued as 0123456789\r\n");
@@ -307,10 +310,6 @@ static int serve(struct connection *c)
         process(c);
         if (flush(c) < 0 || c->phase == CLOSING)
             return -1;
-        if (options.limit >= 0 && seen.messages >= options.limit) {
-            stopping = 1;
-            return 0;
-        }
     }
 }
 

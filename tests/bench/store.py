@@ -7,7 +7,6 @@ import itertools
 import tempfile
 import time
 from pathlib import Path
-from statistics import median
 
 import trio
 
@@ -15,6 +14,7 @@ from sender.model import State
 from sender.queue import open_queue
 from sender.queue.base import Queue, RowBatch, Settlement
 from sender.queue.client import Client
+from tests.bench.figures import Columns, Figures, Row, show
 from tests.queue.feeding import QUEUED_AT, ROUTE, chunk_of, envelopes, wish
 from tests.redis.servers import one_server
 
@@ -24,24 +24,35 @@ _MODES = {
     "appendfsync everysec": ("appendfsync everysec",),
     "appendfsync always": ("appendfsync always",),
 }
-_ROUNDS = 7  # in turn, so that no mode has the quiet minute to itself
+_CONFIRMED = ("appendfsync everysec", "appendfsync always")  # the modes that can confirm a call to be on disk
+_CALLS = 5
 _SETTLED_AT_ONCE = 50
+_COLUMNS: Columns = (
+    ("recipients a second, submitted, leased and settled", "recipients_per_s", ",.0f"),
+    ("of the first", "share", ".0%"),
+    ("a durable call, ms", "durable_ms", ",.0f"),
+)
 
 
-async def main(total: int) -> None:
-    rates: dict[str, list[float]] = {name: [] for name in _MODES}
-    for _ in range(_ROUNDS):
-        for name, lines in _MODES.items():
+async def main(rounds: int, total: int) -> list[Row]:
+    found: dict[str, list[Figures]] = {name: [] for name in _MODES}
+    for _ in range(rounds):
+        for name, lines in _MODES.items():  # in turn, so that no mode has the quiet minute to itself
             with tempfile.TemporaryDirectory() as folder:
                 async with one_server(Path(folder) / "server", *lines) as server:
-                    queue = await open_queue(server.url)
-                    rates[name].append(await _rate(queue, total))
-                    await queue.aclose()
-    base = rates[next(iter(_MODES))]
-    for name, found in rates.items():
-        share = median(rate / first for rate, first in zip(found, base, strict=True))
-        print(f"  {name}: {median(found):,.0f} recipients/s submitted, leased and settled; {share:.0%} of {next(iter(_MODES))}")
-    await _durable()
+                    found[name].append(await _figures(server.url, total, durable=name in _CONFIRMED))
+    base = [figures["recipients_per_s"] for figures in found[next(iter(_MODES))]]
+    for some in found.values():
+        for figures, first in zip(some, base, strict=True):
+            figures["share"] = figures["recipients_per_s"] / first
+    return [Row(who="Penstock", case=name, rounds=tuple(some)) for name, some in found.items()]
+
+
+async def _figures(url: str, total: int, *, durable: bool) -> Figures:
+    queue = await open_queue(url)
+    found = {"recipients_per_s": await _rate(queue, total)}
+    await queue.aclose()
+    return found | ({"durable_ms": await _durable_ms(url)} if durable else {})
 
 
 async def _rate(queue: Queue, total: int) -> float:
@@ -74,20 +85,19 @@ async def _drain(queue: Queue) -> None:
                 await queue.settle([Settlement(lease=lease.id, route=lease.route, campaign="spring", final=final)], QUEUED_AT)
 
 
-async def _durable() -> None:
+async def _durable_ms(url: str) -> float:
     """How long one call waits for its confirmation."""
-    for mode in ("everysec", "always"):
-        with tempfile.TemporaryDirectory() as folder:
-            async with one_server(Path(folder) / "server", f"appendfsync {mode}") as server:
-                client = Client(server.url, durable=True)
-                began = time.perf_counter()
-                for number in range(5):
-                    await client.submit([("SET", "penstock:{spring}:x", number)])
-                print(f"  durable under {mode}: {(time.perf_counter() - began) / 5 * 1000:,.0f} ms a call")
-                await client.aclose()
+    client = Client(url, durable=True)
+    began = time.perf_counter()
+    for number in range(_CALLS):
+        await client.submit([("SET", "penstock:{spring}:x", number)])
+    seconds = time.perf_counter() - began
+    await client.aclose()
+    return seconds / _CALLS * 1000
 
 
-def run(total: int = 20_000) -> None:
+def run(rounds: int, total: int = 20_000) -> list[Row]:
     """Measure and print."""
-    print(f"a store's log, {total} recipients")
-    trio.run(main, total)
+    rows = trio.run(main, rounds, total)
+    show(f"a store's log, {total:,} recipients", rows, _COLUMNS, heads=("", "mode"))
+    return rows

@@ -13,6 +13,6 @@ OCTETS_MOST = 60  # an envelope with three short merge fields, all included: 600
 async def test_a_queued_envelope_takes_few_octets_of_the_store(recipients: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PENSTOCK_REDIS_URL", "")  # `measure` sets it: put back what was there
     intake = await measure(recipients)
-    for what, figure in intake.rows():
+    for what, figure in intake.figures().items():
         print(f"{what}: {figure}")
     assert intake.store <= OCTETS_MOST * recipients
