@@ -11,6 +11,7 @@ packages=(
   redis-server   # Redis 7.0, the oldest we promise to run on; it speaks TLS
   faketime       # gives one worker of the fault matrix a wrong clock
   go-msgauth     # dkim-verify, another judge: of Ed25519 signatures as well
+  iproute2       # the network namespaces of the distance benchmark
   gcc            # builds the load generators of the benchmarks
   libc6-dev
   libssl-dev
