@@ -9,11 +9,13 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 
 import trio
 
+from sender.model import State
 from sender.queue.base import Queue
 from sender.settings import Settings
 from tests.bench import work
@@ -23,12 +25,16 @@ from tests.bench.probing import started
 from tests.bench.receiving import compile_sink, receiving_side, sink_report
 from tests.bench.rig import DOMAINS, Case, Spent, running
 from tests.redis.servers import ask
+from tests.scraping import NOTHING, Histogram, histogram
 from workers.commands.submit import submit
+from workers.fleet import DELIVERY_PORT
 from workers.store import open_configured_queue
 
 OURS = ("delivery", "signer", "expander", "scheduler", "supervisor", "store")
 ROLES = (*OURS, "sink")
+_OTHERS = ("expander", "scheduler", "supervisor")
 _PATIENCE_S = 120.0
+_QUANTILES = (("reply", 50), ("reply", 99), ("lag", 99))  # from lease to reply, and how late the event loop is
 
 _SIGNED = Case(name="STARTTLS + RSA-2048", tls=True, sign="rsa-sha256")
 CASES = (
@@ -48,10 +54,13 @@ _COLUMNS: Columns = (
     ("msg/s", "settled_per_s", ",.0f"),
     ("ours", "cpu_us", ".0f"),
     ("/ S", "cpu_in_s", ".2f"),
-    *((role, f"{role}_us", ".0f") for role in ROLES),
+    *((role, f"{role}_us", ".0f") for role in ("delivery", "signer", "store", "others", "sink")),
     ("trips", "round_trips", ".2f"),
-    ("MB a delivery", "delivery_peak_mb", ".0f"),
-    ("MB in all", "all_peak_mb", ".0f"),
+    ("p50 ms", "reply_p50_ms", ".0f"),
+    ("p99 ms", "reply_p99_ms", ".0f"),
+    ("lag ms", "lag_p99_ms", ".1f"),
+    ("MB each", "delivery_peak_mb", ".0f"),
+    ("MB all", "all_peak_mb", ".0f"),
 )
 
 
@@ -67,12 +76,13 @@ async def measure(case: Case) -> Spent:
             ):
                 store = await _own_store(settings)
                 await started(settings)
-                before = _cpu_by_role(fleet.pid, sink.pid, store)
+                before, seen = _cpu_by_role(fleet.pid, sink.pid, store), await _told(settings)
                 began, began_at = time.monotonic(), time.time()
                 await submit(campaign, BytesIO(rows), "bench", settings, queue)
                 await _finished(queue, case.messages)
                 seconds = time.monotonic() - began
                 after = _cpu_by_role(fleet.pid, sink.pid, store)
+                told = {name: found - seen[name] for name, found in (await _told(settings)).items()}
                 peaks = peak_by_process(fleet.pid) | ({"store": peak_mb(store)} if store else {})
             report = sink_report(sink)
         return Spent(
@@ -82,6 +92,7 @@ async def measure(case: Case) -> Spent:
             sink=report,
             last_s=report["last"] - began_at if report else 0.0,
             peak_mb=peaks,
+            told_ms={f"{name}_p{share}_ms": told[name].quantile(share / 100) * 1e3 for name, share in _QUANTILES},
         )
 
 
@@ -96,6 +107,18 @@ async def _own_store(settings: Settings) -> int:
 def _cpu_by_role(fleet_pid: int, sink_pid: int, store: int) -> dict[str, float]:
     spent = cpu_by_role(fleet_pid, sink_pid)
     return spent | {"store": spent["store"] + (cpu_s(store) if store else 0.0)}
+
+
+async def _told(settings: Settings) -> dict[str, Histogram]:
+    """What the delivery processes have measured of themselves."""
+    first = settings.metrics.port + DELIVERY_PORT
+    ports = range(first, first + settings.fleet.delivery)
+
+    def ask(name: str, **labels: str) -> Histogram:
+        return sum((histogram(port, f"penstock_{name}_duration_seconds", **labels) for port in ports), NOTHING)
+
+    reply = await trio.to_thread.run_sync(partial(ask, "lease_to_reply", outcome=State.DELIVERED))
+    return {"reply": reply, "lag": await trio.to_thread.run_sync(ask, "loop_lag")}
 
 
 async def _finished(queue: Queue, messages: int) -> None:
@@ -117,8 +140,9 @@ def figures(spent: Spent, signature: float) -> Figures:
         "cpu_in_s": ours / signature,
         "delivery_peak_mb": max(peak for name, peak in spent.peak_mb.items() if name.startswith("delivery")),
         "all_peak_mb": sum(spent.peak_mb.values()),
-    }
+    } | spent.told_ms
     found |= {f"{role}_us": spent.cpu_us[role] for role in ROLES}
+    found["others_us"] = sum(spent.cpu_us[role] for role in _OTHERS)
     if spent.sink:
         found["messages_per_s"] = spent.messages / spent.last_s
         found["round_trips"] = spent.sink["turns"] / spent.messages

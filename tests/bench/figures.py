@@ -58,7 +58,7 @@ def show(title: str, rows: Sequence[Row], columns: Columns, *, heads: tuple[str,
     """Print a table of medians, and below it why some are missing; a head of "" is left out."""
     table = Table(title=title)
     for head in filter(None, heads):
-        table.add_column(head)
+        table.add_column(head, no_wrap=True)
     for name, _, _ in columns:
         table.add_column(name, justify="right")
     for row in rows:

@@ -106,6 +106,7 @@ class Spent:
     sink: dict[str, Any]
     last_s: float = 0.0  # from the submission to the last 250; 0 where the receiving side does not say
     peak_mb: dict[str, float] = field(default_factory=dict)  # by process
+    told_ms: dict[str, float] = field(default_factory=dict)  # what the engine's own metrics say: see `delivery`
 
 
 @asynccontextmanager

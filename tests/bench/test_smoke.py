@@ -26,6 +26,7 @@ def test_the_engine_sends_all_and_tells_what_each_of_its_processes_took(tmp_path
     figures = delivery.figures(spent, 300.0)
     assert figures["delivery_us"] > 0
     assert figures["signer_us"] > 0
+    assert 0 < figures["reply_p50_ms"] <= figures["reply_p99_ms"]
     assert 0 < figures["messages_per_s"] >= figures["settled_per_s"]
 
 
