@@ -2,6 +2,7 @@
 # make test   everything a change must pass: lint, types, tests against real servers (installs them on Debian, and says so)
 # make faults the whole fault matrix with real processes, and the table of it: about 30 minutes; `make test` plays the short half
 # make simulation   our warmup plan and the published ladders for 45 days on virtual time, and the table of it: about 10 minutes
+# make bench  what a message costs, beside Postfix, nodemailer and aiosmtplib: about 25 minutes, as root; tests/README.md says how to read it
 #
 # Python packages go to .venv, in the versions and with the hashes of deploy/constraints*.txt; nothing else is touched.
 # A bare Debian 12 needs make, git and python3-venv.
