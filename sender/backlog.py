@@ -6,10 +6,10 @@ and signed). Only plain state: the lane decides, this remembers.
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeVar
 
 import trio
+from msgspec import Struct
 
 from sender.campaigns import Campaign
 from sender.model import Destination, Envelope, Transaction
@@ -19,8 +19,7 @@ from sender.queue.base import Lease
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Held:
+class Held(Struct, frozen=True, eq=False):
     """One leased envelope with all that is needed to send and to settle it. Positional: one is built per message."""
 
     lease: Lease

@@ -1,12 +1,15 @@
 """The nouns every layer shares: values without behaviour, one meaning each.
 
 Nothing here does I/O or knows the time. A name used in code, metrics, configuration, command line and dashboards means
-what this file says it means.
+what this file says it means. What is made for every message is a msgspec Struct, made in a tenth of the time of a frozen
+dataclass.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+
+from msgspec import Struct
 
 
 class Step(StrEnum):
@@ -122,8 +125,7 @@ class Pipelining(StrEnum):
     CHAIN = "chain"  # the next transaction's group travels with this one's end of data; BDAT where CHUNKING is offered
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
+class Reply(Struct, frozen=True, kw_only=True):
     """One SMTP reply (RFC 5321 section 4.2): its lines joined, bounded and made printable.
 
     `lines` carry neither the code nor control characters, so any of them can be logged, counted or shown as it stands.
@@ -135,10 +137,11 @@ class Reply:
 
     @property
     def text(self) -> str:
-        return " ".join(self.lines)
+        return self.lines[0] if len(self.lines) == 1 else " ".join(self.lines)
 
     def __str__(self) -> str:
-        return " ".join(part for part in (str(self.code), self.enhanced, self.text) if part)
+        code, text = f"{self.code} {self.enhanced}" if self.enhanced else str(self.code), self.text
+        return f"{code} {text}" if text else code
 
 
 class Action(StrEnum):
@@ -296,8 +299,7 @@ class Envelope:
         return f"<Envelope {self.id} attempts={self.attempts} doubts={self.doubts}>"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Transaction:
+class Transaction(Struct, frozen=True, kw_only=True):
     """One message ready for the wire: composed and signed, with its SMTP envelope.
 
     `content` ends with CRLF, holds only CRLF line ends and is not dot-stuffed: the client machine does that.
@@ -311,8 +313,7 @@ class Transaction:
     tag: object = None  # the caller's own reference, handed back untouched
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
+class Result(Struct, frozen=True, kw_only=True):
     """How one transaction ended: the reply that decided it and at which step, or no reply at all.
 
     `in_doubt` is true only when the end of data had been handed to the kernel and no reply could be read for it

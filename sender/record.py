@@ -4,11 +4,12 @@ The only place where an envelope's fate is decided: retry or final state, by the
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from random import Random
 from typing import Protocol
 
 import trio
+from msgspec import Struct
 
 from sender.backlog import Held
 from sender.events import NOT_DUE, Event
@@ -26,8 +27,7 @@ from sender.withdrawal import Withdrawn
 _MOMENT_S = 5.0  # what must not be sent now comes back after this: at once, it would be leased again in a hot loop
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
+class Attempt(Struct, frozen=True, kw_only=True):
     """One finished attempt, as the log shows it."""
 
     at: float

@@ -47,7 +47,9 @@ def canonical_headers(fields: Iterable[tuple[bytes, bytes]], mode: Canonicalizat
     if mode is Canonicalization.SIMPLE:
         return b"".join([field for _, field in fields])
     block = b"".join([b"%b:%b\r\n" % (name, field[field.index(b":") + 1 :].strip(b" \t\r\n")) for name, field in fields])
-    return _squeezed(block.replace(b"\r\n\t", b" ").replace(b"\r\n ", b" "))
+    if b"\r\n " in block or b"\r\n\t" in block:
+        block = block.replace(b"\r\n\t", b" ").replace(b"\r\n ", b" ")
+    return _squeezed(block) if b"  " in block or b"\t" in block else block
 
 
 def _squeezed(text: bytes) -> bytes:

@@ -55,6 +55,7 @@ class Composer:
             body,
             f"{compiled.bounce_local}+{tokens.return_path}@{compiled.bounce_domain}",
             envelope.address,
+            compiled.signed,
             compiled.eight_bit,
             compiled.smtputf8 or not envelope.address.isascii(),
         )

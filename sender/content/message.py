@@ -1,10 +1,11 @@
 """The message as the signer and the wire see it: header fields in order, and a body, both already in their final octets."""
 
-from dataclasses import dataclass
+from msgspec import Struct
+
+from sender.content.signed import SignedFields
 
 
-@dataclass(frozen=True, slots=True)
-class Composed:
+class Composed(Struct, frozen=True):
     """One personalised message before its signatures: only CRLF line ends, no line over 998 octets, no NUL.
 
     `headers` holds (lower-case name, the whole field with its folding and its final CRLF) from top to bottom. `body` ends
@@ -15,6 +16,7 @@ class Composed:
     body: bytes
     mail_from: str
     rcpt: str
+    signed: SignedFields  # what a signature covers of `headers`
     eight_bit: bool = False  # body holds octets over 127: needs 8BITMIME (RFC 6152)
     smtputf8: bool = False  # an address or a header needs RFC 6531
 

@@ -7,7 +7,7 @@
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from urllib.parse import quote
 
@@ -15,6 +15,7 @@ from sender.content import headers, mime
 from sender.content.address import parse_domain, parse_mailbox
 from sender.content.logic import AUTOMATIC, COST_MAX
 from sender.content.raw import Raw, read_raw
+from sender.content.signed import SignedFields
 from sender.content.slots import Text, parse
 from sender.content.spec import CampaignSpec, TemplateMode, check_campaign_id
 from sender.errors import ConfigError, ConfigErrors, ContentError
@@ -70,6 +71,10 @@ class Compiled:
     message_id_domain: str
     eight_bit: bool = False
     smtputf8: bool = False
+    signed: SignedFields = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "signed", SignedFields(self.headers))
 
     def missing(self, available: Iterable[str]) -> list[str]:
         """The merge fields that a recipient with these ones lacks, sorted; none is what a submission needs."""

@@ -12,7 +12,8 @@ from sender.content.canonical import Canonicalization
 from sender.content.key import PrivateKey, generate
 from sender.content.message import Composed
 from sender.content.rotation import Algorithm, DkimKey
-from sender.content.sign import SIGNED, finish, prepare
+from sender.content.sign import finish, prepare
+from sender.content.signed import SIGNED, SignedFields
 from sender.errors import ContentError, SigningError
 from tests.content.foreign import dns, parsed, tags
 from tests.content.messages import composed as campaign_message
@@ -67,7 +68,7 @@ def verified(content: bytes, place: int, records: dict[str, str]) -> bool:
 
 def message(*fields: bytes, body: bytes = BODY) -> Composed:
     named = tuple((field.partition(b":")[0].strip().lower(), field) for field in fields or HEADER)
-    return Composed(named, body, "b@shop.example", "ann@customer.example")
+    return Composed(named, body, "b@shop.example", "ann@customer.example", SignedFields(named))
 
 
 def corpus_key(tmp_path: Path, name: str, algorithm: Algorithm) -> PrivateKey:

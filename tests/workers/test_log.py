@@ -16,7 +16,7 @@ from sender.model import Category, Envelope, LaneId, Outcome, Reply, Route, Stat
 from sender.policy.retry import Final, Later
 from sender.queue.base import Lease
 from sender.record import Attempt
-from workers.log import LINE_MOST, VALUE_MOST, Log, Renderer, Writer, attempt, printable, set_up
+from workers.log import LINE_MOST, VALUE_MOST, AttemptLine, Log, Renderer, Style, Writer, attempt, printable, set_up
 
 HOSTILE = [
     '250 ok\r\n{"level":"info","event":"forged"}',
@@ -245,3 +245,15 @@ def test_a_reader_that_is_gone_ends_nothing() -> None:
     writer.line(b"{}\n")
     writer.close()
     os.close(writable)
+
+
+@pytest.mark.parametrize("words", ["250 ok", "a\x1b[2Jb", "tab\there", "é" * 3000, "x" * (VALUE_MOST + 1), "\u202ereversed"])
+@pytest.mark.parametrize("style", ["json", "console"])
+def test_an_attempts_words_are_as_safe_as_any_others(words: str, style: Style) -> None:
+    clock = lambda: 1_700_000_000.25  # noqa: E731
+    told = {"envelope": "spring:5", "to": "a@b.example", "source": "s1", "receiver": "google", "mx": "mx", "attempt": 1}
+    told |= {"step": Step.DOT, "reply": words, "verdict": Verdict.DELIVERED, "category": Category.ACCEPTED, "rule": "r"}
+    told |= {"seconds": 0.1, "in_doubt": False}
+    line = AttemptLine(event="attempt", **told)  # type: ignore[arg-type]  # values of many types
+    ours = Renderer("delivery-0", style, clock)(None, "info", {"event": "attempt", "line": line})
+    assert ours == Renderer("delivery-0", style, clock)(None, "info", {"event": "attempt", **told})
