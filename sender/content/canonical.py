@@ -10,6 +10,7 @@ from enum import StrEnum
 from hashlib import sha256
 
 _SPACES = re.compile(rb"  +")
+_EDGES = b" \r\n"
 
 
 class Canonicalization(StrEnum):
@@ -38,6 +39,25 @@ def canonical_body(body: bytes, mode: Canonicalization) -> bytes:
     # this pair is the fastest of a dozen ways tried
     if b"\t" in body or body.replace(b"\r", b" ").rfind(b"  ") >= 0:
         body = _squeezed(body).replace(b" \r\n", b"\r\n")
+    return relaxed_end(body)
+
+
+def relaxed_piece(text: bytes) -> bytes:
+    """What a piece of a body is in the relaxed form, where what `stands` is on both its sides: the very object, mostly."""
+    if b"\t" in text or b"  " in text or b" \r\n" in text:
+        return _squeezed(text).replace(b" \r\n", b"\r\n")
+    return text
+
+
+def stands(value: bytes) -> bool:
+    """Whether a value put between two such pieces leaves them, and itself, as they are."""
+    if not value or value[0] in _EDGES or value[-1] in _EDGES:
+        return False
+    return not (b"  " in value or b"\t" in value or b" \r\n" in value)
+
+
+def relaxed_end(body: bytes) -> bytes:
+    """The relaxed form of a body that is made of such pieces: without the empty lines at its end."""
     body = _without_empty_end(body)
     return b"" if body == b"\r\n" else body
 

@@ -5,6 +5,7 @@ The hot path of the whole sender. Everything that is the same for every recipien
 
 from email.utils import formatdate
 
+from sender.content.canonical import stands
 from sender.content.headers import address_field, check_field
 from sender.content.logic import OUTPUT_MAX
 from sender.content.message import Composed
@@ -47,7 +48,7 @@ class Composer:
                 headers[compiled.message_id_at] = (b"message-id", message_id.encode("ascii"))
             for slot in compiled.slots:
                 headers[slot.place] = _checked(headers[slot.place][0], slot.whole(values))
-            body = _body(compiled, values)
+            body, relaxed = _body(compiled, values)
         except UnicodeEncodeError as error:
             raise ContentError("recipient", f"a value that is not text: {error.reason}") from error
         return Composed(
@@ -56,6 +57,7 @@ class Composer:
             f"{compiled.bounce_local}+{tokens.return_path}@{compiled.bounce_domain}",
             envelope.address,
             compiled.signed,
+            relaxed,
             compiled.eight_bit,
             compiled.smtputf8 or not envelope.address.isascii(),
         )
@@ -75,14 +77,27 @@ def _checked(name: bytes, whole: bytes) -> tuple[bytes, bytes]:
     return name, whole
 
 
-def _body(compiled: Compiled, values: dict[str, str]) -> bytes:
-    pieces, size = list(compiled.body), 0
+def _body(compiled: Compiled, values: dict[str, str]) -> tuple[bytes, bytes | None]:
+    """The body, and its relaxed form where no value changes anything around it."""
+    pieces, made, size = list(compiled.body), [], 0
     try:
         for place, value in compiled.values:
             pieces[place] = data = value.encoded(values)
+            made.append(data)
             size += len(data)
             if size > OUTPUT_MAX:
                 raise ContentError("recipient", f"its values come to more than {OUTPUT_MAX:,} octets")
     except KeyError as error:
         raise ContentError(str(error.args[0]), "the recipient has no such field") from None
+    body = b"".join(pieces)
+    if not all(map(stands, made)):
+        return body, None
+    return body, body if compiled.relaxed is None else _filled(compiled, made)
+
+
+def _filled(compiled: Compiled, made: list[bytes]) -> bytes:
+    assert compiled.relaxed is not None
+    pieces = list(compiled.relaxed)
+    for (place, _), data in zip(compiled.values, made, strict=True):
+        pieces[place] = data
     return b"".join(pieces)

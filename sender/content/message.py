@@ -17,6 +17,7 @@ class Composed(Struct, frozen=True):
     mail_from: str
     rcpt: str
     signed: SignedFields  # what a signature covers of `headers`
+    relaxed: bytes | None = None  # the body in relaxed form, but for its end, where that was had for nothing (`canonical`)
     eight_bit: bool = False  # body holds octets over 127: needs 8BITMIME (RFC 6152)
     smtputf8: bool = False  # an address or a header needs RFC 6531
 

@@ -10,7 +10,7 @@ from hashlib import sha256
 
 from msgspec import Struct
 
-from sender.content.canonical import Canonicalization, body_hash
+from sender.content.canonical import Canonicalization, body_hash, relaxed_end
 from sender.content.message import Composed
 from sender.content.rotation import DkimKey, active
 from sender.errors import ContentError, SigningError
@@ -44,7 +44,7 @@ def prepare(composed: Composed, keys: Iterable[DkimKey], now: float) -> Prepared
     begun: list[bytes] = []
     for key in chosen:
         if key.body not in bodies:
-            bodies[key.body] = b2a_base64(body_hash(composed.body, key.body), newline=False)
+            bodies[key.body] = b2a_base64(_body_hash(composed, key.body), newline=False)
         expiry = b"" if key.expires_s is None else b" x=%d;" % (stamp + key.expires_s)
         frame = composed.signed.frame(key)
         digest = hashes[key.headers].copy()
@@ -52,6 +52,12 @@ def prepare(composed: Composed, keys: Iterable[DkimKey], now: float) -> Prepared
         digests.append((key.id, digest.digest()))
         begun.append(frame.field % (stamp, expiry, bodies[key.body]))
     return Prepared(digests=tuple(digests), fields=tuple(begun), composed=composed)
+
+
+def _body_hash(composed: Composed, mode: Canonicalization) -> bytes:
+    if mode is Canonicalization.RELAXED and composed.relaxed is not None:
+        return sha256(relaxed_end(composed.relaxed)).digest()
+    return body_hash(composed.body, mode)
 
 
 def finish(prepared: Prepared, signatures: Sequence[bytes]) -> bytes:

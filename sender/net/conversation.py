@@ -8,6 +8,7 @@ kernel takes. While a write is stuck we listen too: a receiver may refuse in the
 import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 
 import trio
 
@@ -20,6 +21,7 @@ from sender.smtp.event import Event
 Observe = Callable[[Step, float], None]
 
 _BLOCK = 65_536  # octets that must go within the write deadline
+_SLACK = 0.01  # a reply's time may be longer by so much
 _DRAIN_S = 1.0  # how long a full socket buffer is ordinary: only then is it worth two waits at a time
 
 
@@ -102,11 +104,14 @@ class Conversation:
         if self._since is None:
             self._since = trio.current_time()
         limit_s = self._deadlines[self.machine.step]
-        self._limit(self._since + limit_s, f"no reply in {limit_s:g} s")
+        self._limit(self._since + limit_s, _no_reply(limit_s), slack_s=limit_s * _SLACK)
         return await self.stream.receive_some()
 
-    def _limit(self, deadline: float, overdue: str) -> None:
-        self._scope.deadline, self._overdue = deadline, overdue
+    def _limit(self, deadline: float, overdue: str, slack_s: float = 0.0) -> None:
+        """End the wait then, or up to `slack_s` later: most waits are short, and to move the deadline for each is not free."""
+        self._overdue = overdue
+        if not deadline <= self._scope.deadline <= deadline + slack_s:
+            self._scope.deadline = deadline + slack_s
 
     def _feed(self, data: bytes) -> list[Event]:
         step = self.machine.step
@@ -118,3 +123,8 @@ class Conversation:
                 self._observe(step, trio.current_time() - self._since)
             self._since = None
         return events
+
+
+@cache
+def _no_reply(limit_s: float) -> str:
+    return f"no reply in {limit_s:g} s"
