@@ -11,15 +11,16 @@ Metrics end in their unit, counters in `_total`; times are seconds.
 """
 
 from collections.abc import Collection, Mapping
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.process_collector import ProcessCollector
 
 from sender.model import Outcome, State, Step, Verdict
+from sender.tally import Count, Spread, Tally
 
-Kind = TypeVar("Kind", bound=MetricWrapperBase)
+Kind = TypeVar("Kind")
+Made = TypeVar("Made", covariant=True)
 
 OTHER = "other"
 RECEIVERS_KEPT = 200  # labels for this many receivers; shipped profiles are far fewer
@@ -37,13 +38,19 @@ _DNS_BUCKETS = (0.001, 0.005, 0.02, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0)
 _TLS_VERSIONS = frozenset({"TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"})
 
 
+class _Family(Protocol[Made]):
+    """What has a child for each set of label values."""
+
+    def labels(self, *values: str) -> Made: ...
+
+
 class _Children(dict[tuple[str, ...], Kind], Generic[Kind]):
     """A family's children by their label values, made on first use and kept.
 
     `receiver` is the place of the receiver's label, if it has one: the only label whose values come from outside.
     """
 
-    def __init__(self, family: Kind, receiver: int | None = None) -> None:
+    def __init__(self, family: "_Family[Kind]", receiver: int | None = None) -> None:
         super().__init__()
         self._family, self._receiver = family, receiver
         self._seen: set[str] = {OTHER}
@@ -67,7 +74,7 @@ class _Children(dict[tuple[str, ...], Kind], Generic[Kind]):
 
 
 class Metrics:
-    """What one process counts; safe to call from any thread."""
+    """What one process counts. What happens to every message is told by the event loop's thread alone, the rest by any."""
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         self.registry = registry or CollectorRegistry()
@@ -81,17 +88,20 @@ class Metrics:
     def _counter(self, name: str, text: str, *labels: str) -> _Children[Counter]:
         return _Children(Counter(name, text, labels, registry=self.registry), _receiver_place(labels))
 
+    def _tally(self, name: str, text: str, *labels: str) -> _Children[Count]:
+        return _Children(Tally(name, text, labels, registry=self.registry), _receiver_place(labels))
+
     def _gauge(self, name: str, text: str, *labels: str) -> _Children[Gauge]:
         return _Children(Gauge(name, text, labels, registry=self.registry), _receiver_place(labels))
 
     def _declare_deliveries(self) -> None:
         # source: a name of sources.toml · receiver: a profile's name or "other" · outcome: State
         # (delivered rejected expired suppressed invalid cancelled unknown)
-        self._finished = self._counter(
+        self._finished = self._tally(
             "penstock_deliveries_total", "Envelopes that reached their final state.", "source", "receiver", "outcome"
         )
         # source, receiver: as above · outcome: Verdict (delivered deferred rejected unsent)
-        self._attempts = self._counter(
+        self._attempts = self._tally(
             "penstock_attempts_total", "Attempts to deliver one envelope.", "source", "receiver", "outcome"
         )
         # receiver: as above · category: Category (authentication block connection_limit content full_mailbox greylist
@@ -113,20 +123,20 @@ class Metrics:
             registry=self.registry,
         )
         # step: Step (CONNECT GREETING EHLO STARTTLS TLS MAIL RCPT DATA DOT RSET QUIT)
-        steps = Histogram(
+        steps = Spread(
             "penstock_step_duration_seconds",
             "Time from asking to the receiver's answer, by step of the dialogue.",
-            ("step",),
-            buckets=_STEP_BUCKETS,
+            "step",
+            _STEP_BUCKETS,
             registry=self.registry,
         )
         self._steps = {step: steps.labels(step) for step in Step}
         # outcome: Verdict; "unsent" stays 0, being no attempt
-        replies = Histogram(
+        replies = Spread(
             "penstock_lease_to_reply_duration_seconds",
             "Time from an envelope's lease to the receiver's last word on this attempt, by its outcome.",
-            ("outcome",),
-            buckets=_REPLY_BUCKETS,
+            "outcome",
+            _REPLY_BUCKETS,
             registry=self.registry,
         )
         self._replies = {verdict: replies.labels(verdict) for verdict in Verdict}

@@ -18,6 +18,7 @@ LAYERS = {
     "sender.model": BOTTOM,
     "sender.errors": BOTTOM,
     "sender.schema": BOTTOM,
+    "sender.tally": BOTTOM,
     "sender.smtp": RULES,
     "sender.policy": RULES,
     "sender.content": RULES,
@@ -38,7 +39,7 @@ IMPURE = {"trio", "redis", "dns", "socket", "time", "random", "logging", "asynci
 HOMES = {
     "dns": ("sender.net.resolver", "workers.emulator"),  # the emulator is a name server too
     "redis": ("sender.queue.node",),
-    "prometheus_client": ("sender.metrics", "workers.http"),
+    "prometheus_client": ("sender.metrics", "sender.tally", "workers.http"),
 }
 
 FILE_LINES_MOST = 400

@@ -2,11 +2,12 @@ import math
 from pathlib import Path
 
 import pytest
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 
 from sender import metrics as subject
 from sender.metrics import RECEIVERS_KEPT, Metrics
 from sender.model import Category, Outcome, State, Step, Verdict
+from sender.tally import Spread, Tally
 
 DELIVERED = Outcome(verdict=Verdict.DELIVERED, category=Category.ACCEPTED)
 THROTTLED = Outcome(verdict=Verdict.DEFERRED, category=Category.RATE)
@@ -182,3 +183,20 @@ def test_where_a_lane_stands_in_its_plan(metrics: Metrics) -> None:
     assert [metrics.registry.get_sample_value(f"penstock_warmup_{name}", labels) for name in names] == [3, 392, 120]
     warm = {"source": "@shop.example", "receiver": "all"}
     assert metrics.registry.get_sample_value("penstock_warmup_cap_envelopes", warm) == math.inf
+
+
+def test_our_own_families_read_as_the_librarys(registry: CollectorRegistry, metrics: Metrics) -> None:
+    theirs = CollectorRegistry()
+    counter = Counter("penstock_deliveries", "Envelopes that reached their final state.", ["source"], registry=theirs)
+    histogram = Histogram("took_seconds", "How long.", ["step"], buckets=(0.5, 1.0, 2.5), registry=theirs)
+    ours = CollectorRegistry()
+    tally = Tally("penstock_deliveries", "Envelopes that reached their final state.", ["source"], registry=ours)
+    spread = Spread("took_seconds", "How long.", "step", (0.5, 1.0, 2.5), registry=ours)
+    for source in ("s1", "s1", "s2"):
+        counter.labels(source).inc()
+        tally.labels(source).inc()
+    for seconds in (0.1, 0.5, 0.51, 2.5, 2.6, 1e9):
+        histogram.labels("DOT").observe(seconds)
+        spread.labels("DOT").observe(seconds)
+    samples = [line for line in generate_latest(theirs).decode().splitlines() if "_created" not in line]
+    assert generate_latest(ours).decode().splitlines() == samples
