@@ -195,18 +195,18 @@ class Berth:
     def _turn(self, *, busy: bool) -> None:
         self._busy, self._since = busy, trio.current_time()
 
-    def _stays(self, session: Session) -> bool:
+    def _stays(self, session: Session, now: float) -> bool:
         """Whether this session may take one more message."""
         if self._deck.draining or self.ending or session.closed:
             return False
-        limit = self._deck.throttle.messages_per_connection(trio.current_time())
+        limit = self._deck.throttle.messages_per_connection(now)
         return session.taken < min(limit, self.backlog.limits.messages_per_connection)
 
     async def _more(self, session: Session) -> bool:
         """Wait until this session has something to send; False where it should leave instead."""
         backlog, deck = self.backlog, self._deck
         deadline = trio.current_time() + backlog.limits.idle_s
-        while self._stays(session) and (now := trio.current_time()) < deadline:
+        while self._stays(session, now := trio.current_time()) and now < deadline:
             if backlog.ready and deck.services.may_send():
                 due = deck.throttle.next_message_at(now)
                 if due <= now:
@@ -230,9 +230,9 @@ class Berth:
     def _take(self, session: Session) -> Transaction | None:
         """The next message for this session, or None: nothing ready, or nothing permitted now."""
         backlog, throttle = self.backlog, self._deck.throttle
-        if not backlog.ready or not self._stays(session) or not self._deck.services.may_send():
-            return None
         now = trio.current_time()
+        if not backlog.ready or not self._stays(session, now) or not self._deck.services.may_send():
+            return None
         if throttle.next_message_at(now) > now:
             return None
         transaction = self._next()

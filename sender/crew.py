@@ -239,6 +239,9 @@ class Crew:
 
     def learn(self, outcome: Outcome, reason: str, campaign: Campaign) -> None:
         """The lane, and beyond it this domain and campaign, take in what an attempt came to."""
+        if outcome.verdict is Verdict.DELIVERED:
+            self.throttle.delivered()
+            return
         now = trio.current_time()
         self.throttle.after(outcome, now, reason)
         if outcome.actions:

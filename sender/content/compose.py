@@ -72,7 +72,7 @@ class Composer:
 
 def _checked(name: bytes, whole: bytes) -> tuple[bytes, bytes]:
     """The field, if it is exactly one: a single line can be seen at a glance, a folded one is looked at closely."""
-    if whole.count(b"\n") != 1 or whole.count(b"\r") != 1 or not whole.endswith(b"\r\n"):
+    if whole.find(b"\n") != len(whole) - 1 or whole.find(b"\r") != len(whole) - 2:
         check_field(whole, name)
     return name, whole
 

@@ -16,6 +16,7 @@ NAME_MAX = 40  # characters of a field name: leaves room for an encoded word on 
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _PRINTABLE = re.compile(r"[ -~]*")
+_TIDY = re.compile(r"[!-~](?:[ -~]*[!-~])?")  # nothing to clean
 _SPACES = re.compile(r"\s+")
 _WORD = re.compile(r" *[^ ]+")
 _PHRASE = re.compile(r"[A-Za-z0-9!#$%&'*+/^_`{|}~-]+(?: [A-Za-z0-9!#$%&'*+/^_`{|}~-]+)*")
@@ -30,7 +31,7 @@ def clean(text: str) -> str:
 
 def unstructured(name: str, value: str) -> bytes:
     """One whole field of free text: as it stands if it is short ASCII, else folded, else in encoded words."""
-    text = clean(value)
+    text = value if _TIDY.fullmatch(value) else clean(value)
     if len(text) > TEXT_MAX:
         raise ContentError(name, f"{len(text)} characters; at most {TEXT_MAX}")
     if _PRINTABLE.fullmatch(text) and "=?" not in text:
@@ -71,6 +72,8 @@ def phrase(name: str, column: int) -> bytes:
 
     White space of any kind becomes one space: readers show it so anyway, and fold there.
     """
+    if len(name) <= 60 and _PHRASE.fullmatch(name):
+        return name.encode("ascii")
     text = _SPACES.sub(" ", clean(name)).strip(" ")
     if len(text) > TEXT_MAX:
         raise ContentError("name", f"{len(text)} characters; at most {TEXT_MAX}")

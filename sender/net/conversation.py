@@ -37,6 +37,7 @@ class Conversation:
         self.machine, self.stream = machine, stream
         self._deadlines, self._write_s, self._observe = deadlines, write_s, observe
         self._unsent = memoryview(b"")
+        self.heard_at = trio.current_time()  # when octets came last
         self._since: float | None = None  # when the wait for the reply that is due next began
         self._scope = trio.CancelScope()
         self._overdue = ""  # what to say when the scope's deadline passes
@@ -117,10 +118,11 @@ class Conversation:
         step = self.machine.step
         if not data:
             raise TransportError(step, TransportKind.CLOSED, "connection closed")
+        self.heard_at = trio.current_time()
         events = self.machine.receive(data)
         if events or self.machine.step is not step:  # a whole reply came: the next one's time begins
             if self._since is not None:
-                self._observe(step, trio.current_time() - self._since)
+                self._observe(step, self.heard_at - self._since)
             self._since = None
         return events
 

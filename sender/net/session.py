@@ -181,13 +181,13 @@ class Session:
         if machine.pipelining is Pipelining.GROUP and self._most is Pipelining.CHAIN and machine.idle:
             machine.pipeline(self._hosts.pipelining(self.peer.host, self._most, trio.current_time()))
         while machine.wants > 0 and (transaction := take()) is not None:
-            self._open[id(transaction)] = trio.current_time()
+            self._open[id(transaction)] = now = trio.current_time()
             try:
                 ruled_out = machine.send(transaction)
             except LocalProtocolError as error:  # our bug, and this message's alone: the others must not wait for it
                 ruled_out = _unsendable(transaction, error)
             if ruled_out is not None:
-                self._finish(ruled_out, done)
+                self._finish(ruled_out, done, now)
         return bool(self._open)
 
     async def _withhold(self, done: Callable[[Result], None]) -> None:
@@ -202,16 +202,16 @@ class Session:
         for event in events:
             match event:
                 case Finished(result=result):
-                    self._finish(result, done)
+                    self._finish(result, done, self._conversation.heard_at)
                 case TurnedAway(step=step, reply=reply):
                     self._end(step, str(reply), reply=reply)
 
-    def _finish(self, result: Result, done: Callable[[Result], None]) -> None:
+    def _finish(self, result: Result, done: Callable[[Result], None], now: float) -> None:
         began = self._open.pop(id(result.transaction))
         self.messages += 1
         if result.reply is not None and result.reply.code < 300:
             self._hosts.note_good(self.peer.host)
-        done(_timed(result, trio.current_time() - began))
+        done(_timed(result, now - began))
 
     def _drop(self, done: Callable[[Result], None]) -> None:
         """Close, and report what was open as lost."""

@@ -64,17 +64,21 @@ class Throttle:
         return cls(limits=limits, window=Window(cap=limits.connections), pace=pace, rng=rng, scale=scale)
 
     def after(self, outcome: Outcome, now: float, reason: str = "") -> None:
-        """Take in what an attempt came to. Delivered costs one comparison and one addition."""
+        """Take in what an attempt came to."""
         if outcome.verdict is Verdict.DELIVERED:
-            if self.pauses or self.lost:
-                self.pauses = self.lost = 0
-            self.window.delivered()
+            self.delivered()
             return
         if outcome.scope is Scope.SESSION:
             self._lose(outcome, now, reason)
         for action in outcome.actions:
             if action in _LANE_ACTIONS:
                 self._act(action, outcome, now, reason)
+
+    def delivered(self) -> None:
+        """What nearly all attempts come to: it costs one comparison and one addition."""
+        if self.pauses or self.lost:
+            self.pauses = self.lost = 0
+        self.window.delivered()
 
     def closed(self, outcome: Outcome, now: float, reason: str) -> None:
         """A session ended with a reply about a recipient or a message, as any 421 ends it (RFC 5321 section 3.8).
