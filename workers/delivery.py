@@ -9,10 +9,8 @@ from sender.assembly import engine, recovery
 from sender.errors import BackendError
 from sender.net.signing import SignerPool
 from sender.queue.journal import Journal
-from sender.record import Attempt
 from workers.descriptors import within_descriptors
 from workers.digests import checked_digests
-from workers.log import attempt as log_attempt
 from workers.places import host_name, journal_dir, make_private, signer_sockets, token_keys
 from workers.process import Process
 from workers.recovering import recover
@@ -24,7 +22,7 @@ async def deliver(process: Process) -> None:
     if fewer:
         process.trouble(fewer)
     owner = f"{host_name(settings)}/{process.name}-{os.getpid()}-{secrets.token_hex(3)}"
-    around = process.surroundings(on_attempt=lambda attempt: _log(process, attempt))
+    around = process.surroundings(on_attempt=process.tell)
     digests = await checked_digests(settings, process.queue)
     directory = make_private(journal_dir(settings))
     try:
@@ -45,7 +43,3 @@ async def deliver(process: Process) -> None:
         process.ready = True
         await machine.run()
         nursery.cancel_scope.cancel()
-
-
-def _log(process: Process, attempt: Attempt) -> None:
-    log_attempt(process.log, attempt)

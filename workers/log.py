@@ -20,10 +20,6 @@ from typing import Any, Literal
 import msgspec
 import structlog
 
-from sender.model import Category, Step, Verdict
-from sender.policy.rules import in_shadow
-from sender.record import Attempt
-
 Log = structlog.typing.FilteringBoundLogger
 Level = Literal["debug", "info", "warning", "error"]
 Style = Literal["json", "console"]
@@ -35,7 +31,6 @@ _DEPTH_MOST = 4
 _HELD_MOST = 8 * 1024 * 1024  # octets that wait for the writer
 _WRITE_EVERY_S = 0.1
 _LAST_WORDS_S = 2.0  # how long the end of the process waits for a reader that has stopped reading
-_HEAD = ("time", "level", "role")
 _PEM_MARK = "PRIVATE KEY-----"
 _ENCODE = msgspec.json.Encoder().encode
 
@@ -143,40 +138,6 @@ class Writer:
             return  # nobody reads any more: there is no better place to say so
 
 
-class AttemptLine(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """The line of one attempt, its values in the order they are told: nearly all lines are such, and most are plain."""
-
-    time: str = ""
-    level: str = ""
-    role: str = ""
-    event: str
-    envelope: str
-    to: str
-    source: str
-    receiver: str
-    mx: str
-    attempt: int
-    step: Step
-    reply: str
-    verdict: Verdict
-    category: Category
-    rule: str
-    seconds: float
-    in_doubt: bool
-    shadow: str = ""  # what a rule in shadow would have said
-
-    @property
-    def plain(self) -> bool:
-        """Whether it can be written as it stands: all that a stranger may have written is short and printable."""
-        texts = f"{self.envelope}{self.to}{self.source}{self.receiver}{self.mx}{self.reply}{self.rule}{self.shadow}"
-        return len(texts) <= VALUE_MOST and texts.isprintable()
-
-    def values(self) -> dict[str, Any]:
-        """What it says beyond time, level and role."""
-        told = msgspec.structs.asdict(self)
-        return {key: value for key, value in told.items() if key not in _HEAD and (key != "shadow" or value)}
-
-
 class Renderer:
     """The one structlog processor: stamps, cleans and encodes an event in a single pass."""
 
@@ -188,27 +149,15 @@ class Renderer:
     def __call__(self, _: object, method: str, event: MutableMapping[str, Any]) -> bytes:
         if "exc_info" in event:
             event = structlog.processors.format_exc_info(None, method, event)
-        told = event.get("line")
-        if isinstance(told, AttemptLine):
-            if (whole := self._plain(told, method)) is not None:
-                return whole
-            event = told.values()
-        values = {"time": self._time(), "level": method, "role": self._role, "event": event.pop("event", ""), **event}
+        values = {"time": self.stamp(), "level": method, "role": self._role, "event": event.pop("event", ""), **event}
         for most in (VALUE_MOST, VALUE_MOST // 10, VALUE_MOST // 100):
             line = self._encode(_cleaned(values, most)) + b"\n"
             if len(line) <= LINE_MOST:
                 break
         return line
 
-    def _plain(self, told: AttemptLine, method: str) -> bytes | None:
-        """The line as JSON in one go, where nothing of it needs to be cleaned or cut."""
-        if self._encode is not _ENCODE or not told.plain:
-            return None
-        told.time, told.level, told.role = self._time(), method, self._role
-        line: bytes = _ENCODE(told) + b"\n"
-        return line if len(line) <= LINE_MOST else None
-
-    def _time(self) -> str:
+    def stamp(self) -> str:
+        """The time as lines show it."""
         now = self._clock()
         second = int(now)
         if second != self._second:
@@ -246,29 +195,3 @@ def set_up(role: str, *, level: Level = "info", style: Style = "json", descripto
     logging.basicConfig(handlers=[_Libraries()], level=logging.WARNING, force=True)
     atexit.register(writer.close)
     return writer
-
-
-def attempt(log: Log, told: Attempt) -> None:
-    """One line for one finished attempt: who, where, what was answered at which step, and which rule decided.
-
-    Where a rule in shadow would have decided, the line says what that would have come to.
-    """
-    envelope, outcome = told.held.envelope, told.outcome
-    line = AttemptLine(
-        event="attempt",
-        envelope=envelope.id,
-        to=envelope.address,
-        source=told.lane.source,
-        receiver=told.lane.receiver,
-        mx=told.mx,
-        attempt=envelope.attempts + 1,
-        step=told.step,
-        reply=str(told.reply) if told.reply is not None else told.why,
-        verdict=outcome.verdict,
-        category=outcome.category,
-        rule=outcome.rule,
-        seconds=round(told.seconds, 3),
-        in_doubt=outcome.in_doubt,
-        shadow="" if outcome.shadow is None else in_shadow(outcome.shadow),
-    )
-    log.info("attempt", line=line)

@@ -24,6 +24,7 @@ from sender.record import Attempt
 from sender.settings import Settings, load
 from sender.store_watch import StoreWatch
 from workers import http, log
+from workers.attempt_log import attempt_log
 from workers.lifeline import drain_signals, take_lifeline
 from workers.store import connected
 
@@ -42,6 +43,7 @@ class Process:
     metrics: Metrics
     log: log.Log
     draining: trio.Event
+    tell: Callable[[Attempt], None] = lambda attempt: None  # of an attempt, in the log
     ready: bool = False  # the role's own word: it does its work
     _last_trouble: dict[str, float] = field(default_factory=dict)
 
@@ -99,6 +101,7 @@ async def _run(role: Role, name: str, settings: Settings, port_offset: int) -> N
                 clock=clock,
                 metrics=Metrics(),
                 log=logger,
+                tell=attempt_log(writer.line, name, settings.log.level, settings.log.format),
                 draining=draining,
             )
             await clock.anchor(process.trouble)

@@ -16,7 +16,6 @@ from random import Random
 from typing import Any, TypeVar
 
 import pytest
-import structlog
 import trio
 
 from sender import assembly
@@ -37,8 +36,7 @@ from sender.settings import Settings, load
 from tests.costs.counting import mark
 from tests.costs.wire import Wires
 from tests.rig import clock, submitted
-from workers.log import Renderer
-from workers.log import attempt as log_attempt
+from workers.attempt_log import attempt_log
 
 T = TypeVar("T")
 
@@ -69,16 +67,6 @@ messages_per_connection = 1000000
 messages_per_second = 1000000
 connections_per_minute = 1000000
 """
-
-
-class _Lines:
-    """A log whose lines go nowhere."""
-
-    def __init__(self, counts: Counter[str]) -> None:
-        self._counts = counts
-
-    def info(self, line: bytes) -> None:
-        self._counts["log lines"] += 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,15 +157,15 @@ async def _run(place: Place, settings: Settings, queue: Queue, messages: int, co
     """The process itself, from its start until the last message is settled; only its own tasks are counted."""
     mark()
     done, ended = trio.Event(), 0
-    logger = structlog.wrap_logger(
-        _Lines(counts),
-        processors=[Renderer("delivery", clock=clock)],
-        wrapper_class=structlog.make_filtering_bound_logger("info"),
-    )
+
+    def written(line: bytes) -> None:
+        counts["log lines"] += 1
+
+    tell = attempt_log(written, "delivery", "info", "json")
 
     def told(attempt: Attempt) -> None:
         nonlocal ended
-        log_attempt(logger, attempt)
+        tell(attempt)
         ended += 1
         if ended == messages:
             done.set()

@@ -12,8 +12,9 @@ from sender.policy.receivers import Profiles
 from sender.policy.verdict import judge
 from sender.settings import load
 from tests.rows.town import DOMAIN, town
+from workers.attempt_log import AttemptLog
 from workers.emulator.faults import Fault, Moment, Say
-from workers.log import LINE_MOST, Renderer, attempt
+from workers.log import LINE_MOST, Renderer
 
 HOSTILE = {
     "escapes": b'550 5.1.1 \x1b[2J\x1b[31mred\x07 "}, {"event":"forged"}\r\n',
@@ -24,27 +25,16 @@ HOSTILE = {
 }
 
 
-class Lines:
-    """A log that keeps what it writes."""
-
-    def __init__(self) -> None:
-        self.written: list[bytes] = []
-        self._render = Renderer("delivery-0", clock=lambda: 1_700_000_000.25)
-
-    def info(self, event: str, **values: object) -> None:
-        self.written.append(self._render(None, "info", {"event": event, **values}))
-
-
 @pytest.mark.row("S19")
 @pytest.mark.parametrize("kind", HOSTILE)
 async def test_a_hostile_reply_is_one_valid_line_of_the_log(kind: str, tmp_path: Path) -> None:
     refusal = Fault(acts={Moment.RCPT: Say(text=HOSTILE[kind])})
     async with town(tmp_path, refusal) as here:
         assert await here.post([{"to": f"ann@{DOMAIN}"}]) == {State.REJECTED: 1}
-    lines = Lines()
+    lines: list[bytes] = []
     for told in here.attempts:
-        attempt(lines, told)  # type: ignore[arg-type]  # all of a log that this function uses
-    (line,) = lines.written
+        AttemptLog(lines.append, "delivery-0", Renderer("delivery-0"))(told)
+    (line,) = lines
     assert line.count(b"\n") == 1
     assert len(line) <= LINE_MOST
     found = json.loads(line)

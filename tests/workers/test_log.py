@@ -3,20 +3,14 @@ import logging
 import os
 import threading
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any
 
 import pytest
 import structlog
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sender.backlog import Held
-from sender.campaigns import Campaign
-from sender.model import Category, Envelope, LaneId, Outcome, Reply, Route, State, Step, Verdict
-from sender.policy.retry import Final, Later
-from sender.queue.base import Lease
-from sender.record import Attempt
-from workers.log import LINE_MOST, VALUE_MOST, AttemptLine, Log, Renderer, Style, Writer, attempt, printable, set_up
+from workers.log import LINE_MOST, VALUE_MOST, Log, Renderer, Writer, printable, set_up
 
 HOSTILE = [
     '250 ok\r\n{"level":"info","event":"forged"}',
@@ -142,80 +136,6 @@ def test_set_up_writes_lines_of_ours_and_of_libraries(root_logging: None) -> Non
     assert lines[1]["library"] == "redis"
 
 
-def held(envelope: Envelope) -> Held:
-    lane = LaneId(source="s1", receiver="google")
-    route = Route(pool="main", receiver="google")
-    lease = Lease(id="1", lane=lane, route=route, owner="host/a", envelopes=(envelope,))
-    return Held(lease, 0, envelope, cast("Campaign", None))  # the log asks nothing of the campaign
-
-
-def test_an_attempt_tells_who_where_what_and_why(root_logging: None) -> None:
-    readable, writable = os.pipe()
-    writer = set_up("delivery-0", descriptor=writable)
-    lane = LaneId(source="s1", receiver="google")
-    log: Log = structlog.get_logger()
-    attempt(
-        log,
-        Attempt(
-            at=1_700_000_000.0,
-            held=held(Envelope(campaign="spring", ordinal=5, address="anna@gmail.example", attempts=1)),
-            lane=lane,
-            mx="mx.gmail.example",
-            step=Step.RCPT,
-            reply=Reply(code=550, enhanced="5.1.1", lines=("who?",)),
-            why="",
-            outcome=Outcome(verdict=Verdict.REJECTED, category=Category.UNKNOWN_USER, rule="no_such_user"),
-            next=Final(state=State.REJECTED),
-            seconds=0.12345,
-        ),
-    )
-    attempt(
-        log,
-        Attempt(
-            at=1_700_000_000.0,
-            held=held(Envelope(campaign="spring", ordinal=6, address="otto@gmail.example")),
-            lane=lane,
-            mx="mx.gmail.example",
-            step=Step.DOT,
-            reply=None,
-            why="connection lost",
-            outcome=Outcome(
-                verdict=Verdict.DEFERRED,
-                category=Category.NETWORK,
-                in_doubt=True,
-                shadow=Outcome(verdict=Verdict.REJECTED, rule="google/tried"),
-            ),
-            next=Later(due=1_700_000_300.0, attempts=1, doubts=1, tried_at=1_700_000_000.0),
-            seconds=0.0,
-        ),
-    )
-    writer.close()
-    os.close(writable)
-    with os.fdopen(readable, "rb") as stream:
-        refused, doubtful = (json.loads(line) for line in stream)
-    assert refused | {"time": ""} == {
-        "time": "",
-        "level": "info",
-        "role": "delivery-0",
-        "event": "attempt",
-        "envelope": "spring:5",
-        "to": "anna@gmail.example",
-        "source": "s1",
-        "receiver": "google",
-        "mx": "mx.gmail.example",
-        "attempt": 2,
-        "step": "RCPT",
-        "reply": "550 5.1.1 who?",
-        "verdict": "rejected",
-        "category": "unknown_user",
-        "rule": "no_such_user",
-        "seconds": 0.123,
-        "in_doubt": False,
-    }
-    assert (doubtful["reply"], doubtful["in_doubt"]) == ("connection lost", True)
-    assert doubtful["shadow"] == "google/tried in shadow would say rejected, scope recipient, category other"
-
-
 def test_a_reader_that_stops_reading_holds_up_nobody() -> None:
     """Nine megabytes at a pipe nobody reads: handing over never waits, and what is dropped is counted."""
     readable, writable = os.pipe()
@@ -245,15 +165,3 @@ def test_a_reader_that_is_gone_ends_nothing() -> None:
     writer.line(b"{}\n")
     writer.close()
     os.close(writable)
-
-
-@pytest.mark.parametrize("words", ["250 ok", "a\x1b[2Jb", "tab\there", "é" * 3000, "x" * (VALUE_MOST + 1), "\u202ereversed"])
-@pytest.mark.parametrize("style", ["json", "console"])
-def test_an_attempts_words_are_as_safe_as_any_others(words: str, style: Style) -> None:
-    clock = lambda: 1_700_000_000.25  # noqa: E731
-    told = {"envelope": "spring:5", "to": "a@b.example", "source": "s1", "receiver": "google", "mx": "mx", "attempt": 1}
-    told |= {"step": Step.DOT, "reply": words, "verdict": Verdict.DELIVERED, "category": Category.ACCEPTED, "rule": "r"}
-    told |= {"seconds": 0.1, "in_doubt": False}
-    line = AttemptLine(event="attempt", **told)  # type: ignore[arg-type]  # values of many types
-    ours = Renderer("delivery-0", style, clock)(None, "info", {"event": "attempt", "line": line})
-    assert ours == Renderer("delivery-0", style, clock)(None, "info", {"event": "attempt", **told})
