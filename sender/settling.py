@@ -1,4 +1,4 @@
-"""Batches what lanes learn into settlements: one store call for all lanes of a process, every few hundredths of a second.
+"""Batches what lanes learn into settlements: one store call for all lanes of a process, ten times a second.
 
 1. A lane calls `final` or `again` for each position of a lease, without waiting.
 2. `run` gathers what came in during `gather_s`, turns it into one Settlement per lease and hands all to the queue.
@@ -65,7 +65,7 @@ class Settler:
         queue: Queue,
         clock: Callable[[], float],
         *,
-        gather_s: float = 0.03,
+        gather_s: float = 0.1,
         retry_s: float = 1.0,
         journal: Journaling = NO_JOURNAL,
         on_trouble: Callable[[BackendError], None] = lambda error: None,
