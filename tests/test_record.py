@@ -1,12 +1,12 @@
 """From an outcome to the settlement, the event, the counts and the log: told once, told right, and UNSENT not at all."""
 
 import json
-from dataclasses import replace
 from random import Random
 from typing import Any
 
 import pytest
 import trio
+from msgspec.structs import replace
 from trio.testing import MockClock
 
 from sender.model import Category, LaneId, Mark, Outcome, Reply, Scope, State, Step, Verdict
