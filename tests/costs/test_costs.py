@@ -41,7 +41,7 @@ MOST: Mapping[str, float] = MappingProxyType(
         "log lines": 1.01,  # 1, exact
         "signatures": 1.01,  # 1, exact: one key
         "signer requests": 0.13,  # 0.125: eight digests are one frame
-        "store calls": 0.029,  # 0.0275: of 200 messages one lease, one question who gets no mail, and what is settled in a tenth of a second
+        "store calls": 0.029,  # 0.0275: of 200 messages one lease, one question who gets no mail, and what is settled in 100 ms
         "store commands": 0.16,  # 0.1525: the scripts in them, one for each lease that has news
         "commands in the store": 1.73,  # 1.65: a bit for each message; all else is once for many
         "task turns": 1.52,  # 1.45: one of the session, and its part of preparing, signing, leasing and settling
