@@ -1,12 +1,13 @@
 """From an outcome to the settlement, the event, the counts and the log: told once, told right, and UNSENT not at all."""
 
 import json
+from dataclasses import replace
 from random import Random
 from typing import Any
 
 import pytest
 import trio
-from msgspec.structs import replace
+from msgspec import structs
 from trio.testing import MockClock
 
 from sender.model import Category, LaneId, Mark, Outcome, Reply, Scope, State, Step, Verdict
@@ -154,7 +155,7 @@ async def test_a_delivery_is_told_to_everybody() -> None:
 
 
 async def test_how_long_after_its_lease_the_receiver_answered_an_attempt(autojump_clock: MockClock) -> None:
-    one = replace(held(1)[0], leased_at=trio.current_time())
+    one = structs.replace(held(1)[0], leased_at=trio.current_time())
     replies = []
     for outcome, reply in ((DELIVERED, Reply(code=250)), (DEFERRED, REPLY), (UNSENT, REPLY), (DOUBT, None)):
         await trio.sleep(3600)
