@@ -18,6 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 import trio
+from msgspec.structs import replace
 
 from sender.errors import LocalProtocolError, RemoteProtocolError, TransportError, TransportKind
 from sender.model import Pipelining, Reply, Result, Source, Step, TlsPolicy, Transaction
@@ -211,7 +212,7 @@ class Session:
         self.messages += 1
         if result.reply is not None and result.reply.code < 300:
             self._hosts.note_good(self.peer.host)
-        done(_timed(result, now - began))
+        done(replace(result, seconds=now - began))
 
     def _drop(self, done: Callable[[Result], None]) -> None:
         """Close, and report what was open as lost."""
@@ -222,7 +223,7 @@ class Session:
             began = self._open.pop(id(result.transaction))
             self.messages += 1
             withheld = self._withheld and result.reply is None and not result.in_doubt
-            done(_timed(result, now - began, withheld=withheld))
+            done(replace(result, seconds=now - began, withheld=withheld))
 
     def _end(self, step: Step, error: str, *, reply: Reply | None = None, kind: TransportKind | None = None) -> None:
         self.failure = Failure(step=step, reply=reply, error=error, kind=kind, host=self.peer.host, address=self.peer.address)
@@ -232,16 +233,3 @@ class Session:
 def _unsendable(transaction: Transaction, error: LocalProtocolError) -> Result:
     reply = Reply(code=554, enhanced="5.6.0", lines=(str(error),))
     return Result(transaction=transaction, step=Step.MAIL, reply=reply, error=str(error))
-
-
-def _timed(result: Result, seconds: float, *, withheld: bool = False) -> Result:
-    """The result with its time: spelled out, because `dataclasses.replace` takes 3 µs of every message."""
-    return Result(
-        transaction=result.transaction,
-        step=result.step,
-        reply=result.reply,
-        error=result.error,
-        in_doubt=result.in_doubt,
-        seconds=seconds,
-        withheld=withheld,
-    )
