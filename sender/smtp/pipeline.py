@@ -19,8 +19,9 @@ What every way keeps to:
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from sender.errors import LocalProtocolError, RemoteProtocolError
 from sender.model import Pipelining, Reply, Result, Step, Transaction
@@ -54,12 +55,6 @@ class Pipeline:
         self._current: Transfer | None = None  # the open one whose content has not gone yet
         self._octets = 0  # of content in open transfers
         self._must_reset = False  # the receiver has a transaction open that no end of data will close
-        self._on: dict[Step, Callable[[Transfer, Reply, bool], list[Result]]] = {
-            Step.MAIL: self._on_mail,
-            Step.RCPT: self._on_rcpt,
-            Step.DATA: self._on_data,
-            Step.DOT: self._on_dot,
-        }
 
     @property
     def wants(self) -> int:
@@ -103,7 +98,7 @@ class Pipeline:
 
     def answer(self, step: Step, transfer: Transfer, reply: Reply) -> list[Result]:
         """Settle what a reply settles; raises RemoteProtocolError when it is out of place."""
-        return self._on[step](transfer, reply, accepted(step, reply))
+        return _ON[step](self, transfer, reply, accepted(step, reply))
 
     def after_reset(self) -> None:
         """RSET was answered: in lock-step, what waited for it goes on."""
@@ -253,3 +248,14 @@ class Pipeline:
         transfer = self._open.popleft()
         self._octets -= len(transfer.content)
         return transfer.result()
+
+
+# Not bound methods in each pipeline: with such a cycle, what a broken session still had open would wait for the collector.
+_ON: Mapping[Step, Callable[[Pipeline, Transfer, Reply, bool], list[Result]]] = MappingProxyType(
+    {
+        Step.MAIL: Pipeline._on_mail,
+        Step.RCPT: Pipeline._on_rcpt,
+        Step.DATA: Pipeline._on_data,
+        Step.DOT: Pipeline._on_dot,
+    }
+)

@@ -1,5 +1,7 @@
 """What the dialogs do not show: misuse, what the machine says of itself, and where a loss leaves each transaction."""
 
+import gc
+import weakref
 from collections.abc import Callable
 
 import pytest
@@ -231,3 +233,22 @@ def test_the_result_carries_the_transaction_and_its_reply() -> None:
     assert event.result.transaction is sent
     assert str(event.result.reply) == "250 2.0.0 queued as 1"
     assert not event.result.in_doubt
+
+
+@pytest.mark.parametrize("mode", list(Pipelining))
+def test_what_a_lost_session_had_open_does_not_wait_for_the_collector(mode: Pipelining) -> None:
+    class Tag:
+        """Whatever the caller hangs on to a message, and with it the content."""
+
+    tag = Tag()
+    held = weakref.ref(tag)
+    client = ready(mode)
+    client.send(Transaction(mail_from="bounce@out.example", rcpt="user@example.com", content=b"Hello\r\n", tag=tag))
+    client.data_to_send()
+    client.lost("connection lost")
+    gc.disable()
+    try:
+        del client, tag
+        assert held() is None
+    finally:
+        gc.enable()
