@@ -41,12 +41,12 @@ MOST: Mapping[str, float] = MappingProxyType(
         "log lines": 1.01,  # 1, exact
         "signatures": 1.01,  # 1, exact: one key
         "signer requests": 0.13,  # 0.125: eight digests are one frame
-        "store calls": 0.029,  # 0.0275: of 200 messages one lease, one question who gets no mail, and what is settled in 100 ms
-        "store commands": 0.16,  # 0.1525: the scripts in them, one for each lease that has news
-        "commands in the store": 1.73,  # 1.65: a bit for each message; all else is once for many
-        "task turns": 1.52,  # 1.45: one of the session, and its part of preparing, signing, leasing and settling
-        "calls": 870,  # 845 of functions, Python's and C's
-        "allocations": 770,  # 747 blocks; those that the interpreter keeps ready do not count
+        "store calls": 0.0181,  # 0.0175: of 200 messages one lease, one question who gets no mail, and what 0.1 s settles
+        "store commands": 0.117,  # 0.1125: the scripts in them, one for each lease that has news
+        "commands in the store": 1.46,  # 1.41: a bit for each message; all else is once for many
+        "task turns": 1.47,  # 1.42: one of the session, and its part of preparing, signing, leasing and settling
+        "calls": 661,  # 640 of functions, Python's and C's
+        "allocations": 699,  # 676 blocks; those that the interpreter keeps ready do not count
     }
 )
 
