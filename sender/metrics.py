@@ -50,7 +50,7 @@ class _Children(dict[tuple[str, ...], Kind], Generic[Kind]):
     `receiver` is the place of the receiver's label, if it has one: the only label whose values come from outside.
     """
 
-    def __init__(self, family: "_Family[Kind]", receiver: int | None = None) -> None:
+    def __init__(self, family: _Family[Kind], receiver: int | None = None) -> None:
         super().__init__()
         self._family, self._receiver = family, receiver
         self._seen: set[str] = {OTHER}

@@ -21,7 +21,7 @@ from sender.smtp.event import Event
 Observe = Callable[[Step, float], None]
 
 _BLOCK = 65_536  # octets that must go within the write deadline
-_SLACK = 0.01  # a reply's time may be longer by so much
+_SLACK = 0.01  # of a reply's time: it may be longer by so much
 _DRAIN_S = 1.0  # how long a full socket buffer is ordinary: only then is it worth two waits at a time
 
 

@@ -224,6 +224,23 @@ async def test_a_byte_now_and_then_does_not_extend_the_deadline(scene: Scene, pa
     assert work.results[0].in_doubt
 
 
+async def test_a_reply_has_its_own_time_whatever_the_one_before_took(
+    scene: Scene, patient_clock: trio.testing.MockClock
+) -> None:
+    async def slowly(connection: Connection) -> None:
+        await trio.sleep(4)
+        await connection.send(b"250 Ok\r\n")
+
+    scene.mx.plan("DOT", slowly, hang)
+    session = await scene.world.session(SessionOptions(deadlines={**DEADLINES, Step.DOT: 5}, tls=TlsPolicy.OFF))
+    work = Work([message(1), message(2)])
+    began = trio.current_time()
+    await session.pump(work.take, work.done)
+    assert [result.in_doubt for result in work.results] == [False, True]
+    assert 9 <= trio.current_time() - began < 9.5
+    assert "no reply in 5 s" in work.results[1].error
+
+
 @pytest.mark.parametrize("flood", [b"250-and more\r\n" * 100_000, b"2" * 1_000_000], ids=["lines", "one line"])
 @pytest.mark.row("F34")
 async def test_an_endless_reply_ends_the_session(scene: Scene, flood: bytes) -> None:
