@@ -82,7 +82,7 @@ def run_role(role: Role, name: str, config: Path | None, port_offset: int) -> No
 
 
 def _collect_seldom() -> None:
-    """What is loaded by now stays for good, and a message leaves few cycles: looking after every 700 objects is waste."""
+    """What is loaded by now stays for good, and no message or session leaves cycles: a look every 700 objects is waste."""
     gc.freeze()
     gc.set_threshold(20_000, 50, 100)
 
