@@ -310,6 +310,7 @@ class Transaction(Struct, frozen=True, kw_only=True):
     content: bytes
     eight_bit: bool = False  # content holds octets over 127: BODY=8BITMIME (RFC 6152)
     smtputf8: bool = False  # an address or a header needs RFC 6531
+    fit: int = 0  # so many octets at its end are known to be as above, and to have no line that begins with a dot
     tag: object = None  # the caller's own reference, handed back untouched
 
 

@@ -96,6 +96,7 @@ def _transaction(held: Held, composed: Composed, content: bytes) -> Transaction:
         mail_from=composed.mail_from,
         rcpt=composed.rcpt,
         content=content,
+        fit=len(composed.body) if composed.fit else 0,
         eight_bit=composed.eight_bit,
         smtputf8=composed.smtputf8,
         tag=held,

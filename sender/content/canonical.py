@@ -10,7 +10,6 @@ from enum import StrEnum
 from hashlib import sha256
 
 _SPACES = re.compile(rb"  +")
-_EDGES = b" \r\n"
 
 
 class Canonicalization(StrEnum):
@@ -43,17 +42,10 @@ def canonical_body(body: bytes, mode: Canonicalization) -> bytes:
 
 
 def relaxed_piece(text: bytes) -> bytes:
-    """What a piece of a body is in the relaxed form, where what `stands` is on both its sides: the very object, mostly."""
+    """What a piece of a body is in the relaxed form between values that are plain (`pieces`): the very object, mostly."""
     if b"\t" in text or b"  " in text or b" \r\n" in text:
         return _squeezed(text).replace(b" \r\n", b"\r\n")
     return text
-
-
-def stands(value: bytes) -> bool:
-    """Whether a value put between two such pieces leaves them, and itself, as they are."""
-    if not value or value[0] in _EDGES or value[-1] in _EDGES:
-        return False
-    return not (b"  " in value or b"\t" in value or b" \r\n" in value)
 
 
 def relaxed_end(body: bytes) -> bytes:

@@ -5,10 +5,10 @@ The hot path of the whole sender. Everything that is the same for every recipien
 
 from email.utils import formatdate
 
-from sender.content.canonical import stands
 from sender.content.headers import address_field, check_field
 from sender.content.logic import OUTPUT_MAX
 from sender.content.message import Composed
+from sender.content.pieces import plain
 from sender.content.template import Compiled
 from sender.content.token import TokenKeys
 from sender.errors import ContentError
@@ -48,7 +48,7 @@ class Composer:
                 headers[compiled.message_id_at] = (b"message-id", message_id.encode("ascii"))
             for slot in compiled.slots:
                 headers[slot.place] = _checked(headers[slot.place][0], slot.whole(values))
-            body, relaxed = _body(compiled, values)
+            body, known = _body(compiled, values)
         except UnicodeEncodeError as error:
             raise ContentError("recipient", f"a value that is not text: {error.reason}") from error
         return Composed(
@@ -57,7 +57,8 @@ class Composer:
             f"{compiled.bounce_local}+{tokens.return_path}@{compiled.bounce_domain}",
             envelope.address,
             compiled.signed,
-            relaxed,
+            known,
+            compiled.fit and known is not None,
             compiled.eight_bit,
             compiled.smtputf8 or not envelope.address.isascii(),
         )
@@ -90,7 +91,7 @@ def _body(compiled: Compiled, values: dict[str, str]) -> tuple[bytes, bytes | No
     except KeyError as error:
         raise ContentError(str(error.args[0]), "the recipient has no such field") from None
     body = b"".join(pieces)
-    if not all(map(stands, made)):
+    if not all(map(plain, made)):
         return body, None
     return body, body if compiled.relaxed is None else _filled(compiled, made)
 

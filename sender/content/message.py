@@ -18,6 +18,7 @@ class Composed(Struct, frozen=True):
     rcpt: str
     signed: SignedFields  # what a signature covers of `headers`
     relaxed: bytes | None = None  # the body in relaxed form, but for its end, where that was had for nothing (`canonical`)
+    fit: bool = False  # the body is known to be fit for the wire as it is (`pieces`)
     eight_bit: bool = False  # body holds octets over 127: needs 8BITMIME (RFC 6152)
     smtputf8: bool = False  # an address or a header needs RFC 6531
 

@@ -15,6 +15,7 @@ from sender.content import headers, mime
 from sender.content.address import parse_domain, parse_mailbox
 from sender.content.canonical import relaxed_piece
 from sender.content.logic import AUTOMATIC, COST_MAX
+from sender.content.pieces import fit
 from sender.content.raw import Raw, read_raw
 from sender.content.signed import SignedFields
 from sender.content.slots import Text, parse
@@ -74,10 +75,12 @@ class Compiled:
     smtputf8: bool = False
     signed: SignedFields = field(init=False)
     relaxed: tuple[bytes, ...] | None = field(init=False)  # `body` as a signature covers it, where that is something else
+    fit: bool = field(init=False)  # its fixed pieces are, for the wire
 
     def __post_init__(self) -> None:
         relaxed = tuple(map(relaxed_piece, self.body))
         object.__setattr__(self, "relaxed", None if relaxed == self.body else relaxed)
+        object.__setattr__(self, "fit", fit(self.body))
         object.__setattr__(self, "signed", SignedFields(self.headers))
 
     def missing(self, available: Iterable[str]) -> list[str]:

@@ -131,7 +131,7 @@ class Pipeline:
         return Result(transaction=transfer.transaction, step=step, error=error, in_doubt=in_doubt)
 
     def _prepare(self, transaction: Transaction) -> Transfer:
-        command.check_content(transaction.content)
+        command.check_content(transaction.content, fit=transaction.fit)
         transfer = Transfer(transaction, transaction.content)
         mail = command.mail(
             transaction.mail_from,
@@ -143,7 +143,7 @@ class Pipeline:
         transfer.script = [(Step.MAIL, mail), (Step.RCPT, rcpt)]
         if self._bdat is None:
             transfer.script.append((Step.DATA, command.DATA))
-            transfer.content = command.dot_stuff(transaction.content)
+            transfer.content = command.dot_stuff(transaction.content, fit=transaction.fit)
         return transfer
 
     def _begin(self) -> None:
