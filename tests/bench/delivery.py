@@ -38,10 +38,10 @@ _QUANTILES = (("reply", 50), ("reply", 99), ("lag", 99))  # from lease to reply,
 
 _SIGNED = Case(name="STARTTLS + RSA-2048", tls=True, sign="rsa-sha256")
 CASES = (
-    Case(name="plain"),
-    Case(name="plain, smtp-sink", sink="smtp-sink"),
-    Case(name="STARTTLS", tls=True),
-    Case(name="STARTTLS + Ed25519", tls=True, sign="ed25519-sha256"),
+    Case(name="plain", messages=60_000),
+    Case(name="plain, smtp-sink", sink="smtp-sink", messages=60_000),
+    Case(name="STARTTLS", tls=True, messages=40_000),
+    Case(name="STARTTLS + Ed25519", tls=True, sign="ed25519-sha256", messages=40_000),
     _SIGNED,
     replace(_SIGNED, name="the same, group", pipelining="group"),
     replace(_SIGNED, name="the same, lockstep", pipelining="lockstep", messages=10_000),
