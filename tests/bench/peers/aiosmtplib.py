@@ -23,7 +23,7 @@ class Aiosmtplib:
     own: tuple[str, ...] = (ROLE,)
 
     def __init__(self, rsa: str) -> None:
-        self.name = "aiosmtplib + dkimpy" if rsa == "dkimpy" else "the same, RSA of cryptography"
+        self.name = "aiosmtplib + dkimpy" if rsa == "dkimpy" else "aiosmtplib, RSA in C"
         self.words = f"{_RELEASE}, connections shared by two processes, from memory, no queue; {rsa} makes the signature"
         self.only_signed = rsa != "dkimpy"
         self._rsa = rsa
