@@ -8,9 +8,10 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from sender.content.key import generate
+from sender.content.key import PrivateKey, generate
 from sender.content.rotation import Algorithm
 
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -72,11 +73,22 @@ def peak_mb(pid: int) -> float:
 
 
 def signature_us() -> float:
-    """S: CPU of one RSA-2048 signature on this machine, now."""
+    """S: CPU of one RSA-2048 signature on this machine, now, with all processors signing: as busy as they are in a bench.
+
+    One that works alone may be a fifth faster, which would make everything else look dear.
+    """
     with tempfile.TemporaryDirectory() as directory:
         key = generate(Algorithm.RSA, Path(directory) / "key.pem")
-        digest = bytes(32)
+    cores = len(os.sched_getaffinity(0))
+    with ThreadPoolExecutor(cores) as threads:
         began = time.process_time()
-        for _ in range(_SIGNATURES):
-            key.sign(digest)
-        return (time.process_time() - began) / _SIGNATURES * 1e6
+        for done in [threads.submit(_sign_many, key) for _ in range(cores)]:
+            done.result()
+        return (time.process_time() - began) / (cores * _SIGNATURES) * 1e6
+
+
+def _sign_many(key: PrivateKey) -> None:
+    """The signatures themselves are made without the interpreter's lock."""
+    digest = bytes(32)
+    for _ in range(_SIGNATURES):
+        key.sign(digest)
