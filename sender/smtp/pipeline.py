@@ -37,7 +37,7 @@ _COMMAND_UNKNOWN = frozenset({500, 501, 502, 504})  # to BDAT: the octets behind
 class Limits:
     """How much may be in flight where BDAT chains whole transactions."""
 
-    transactions: int = 8  # their replies, five lines each, fit a socket buffer even if nobody reads while we write
+    transactions: int = 12  # their replies, five lines each, fit a socket buffer even if nobody reads while we write
     octets: int = 1 << 20  # of content; one transaction always fits
 
 
