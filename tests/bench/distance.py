@@ -15,12 +15,12 @@ from tests.bench.rig import Case
 
 ROUND_TRIP_MS = 50.0
 
-_ONE = Case(name="one connection", tls=True, sign="rsa-sha256", delivery=1, domains=1, messages=60)
+_ONE = Case(name="one connection", tls=True, sign="rsa-sha256", delivery=1, domains=1, messages=40)
 _WAYS = (  # of sending, which only the engine has a choice of
     replace(_ONE, name="lockstep", pipelining="lockstep"),
-    replace(_ONE, name="group", pipelining="group", messages=100),
+    replace(_ONE, name="group", pipelining="group", messages=80),
     replace(_ONE, name="chain", pipelining="chain", messages=150),
-    replace(_ONE, name="BDAT", bdat=True, messages=1_500),
+    replace(_ONE, name="BDAT", bdat=True, messages=1_200),
 )
 _COLUMNS: Columns = (
     ("msg/s", "messages_per_s", ",.1f"),

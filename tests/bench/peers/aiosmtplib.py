@@ -41,4 +41,4 @@ class Aiosmtplib:
             return sending(shares(case, directory), directory, command, {**os.environ, "PYTHONPATH": str(home)})
 
         signed = 1_500 if self._rsa == "dkimpy" else 5_000
-        return measured(fewer(case, unsigned=12_000, signed=signed), start)
+        return measured(fewer(case, unsigned=20_000, signed=signed), start)

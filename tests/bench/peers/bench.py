@@ -12,7 +12,7 @@ from tests.bench.peers.lineup import Entrant, lineup
 from tests.bench.rig import DOMAINS, Case, Spent
 
 CASES = (
-    Case(name="plain"),
+    Case(name="plain", messages=60_000),
     Case(name="RSA-2048", sign="rsa-sha256"),
     Case(name="RSA-2048 + STARTTLS", sign="rsa-sha256", tls=True),
 )
