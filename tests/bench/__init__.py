@@ -2,6 +2,7 @@
 
 `rig` configures and starts a fleet for a case, `receiving` the side that takes the mail; `work` is what is sent, `account` what
 processes have spent. `delivery` measures the whole path with these, `peers` others beside it, `distance` both from far away
-(`link`, `apart`). `intake`, `queue`, `store`, `journal` and `lane` measure parts. `figures` are medians of rounds and their
-tables, `report` the JSON, `chart` the picture. Figures hold for the machine they were taken on: quote the ratios.
+(`link`, `apart`), `scale` how cost grows (`steady`, `preloading`). `intake`, `queue`, `store`, `journal` and `lane` measure
+parts. `figures` are medians of rounds and their tables, `report` the JSON, `chart` the picture. Figures hold for the machine
+they were taken on: quote the ratios.
 """

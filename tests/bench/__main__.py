@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from tests.bench import chart, delivery, distance, intake, journal, lane, queue, store
+from tests.bench import chart, delivery, distance, intake, journal, lane, queue, scale, store
 from tests.bench.figures import Row
 from tests.bench.peers import bench as peers
 from tests.bench.report import document
@@ -25,6 +25,7 @@ _BENCHES = {
     "peers": _Bench(run=peers.run, in_rounds=True),
     "distance": _Bench(run=distance.run, in_rounds=True),
     "store": _Bench(run=store.run, in_rounds=True),
+    "scale": _Bench(run=lambda rounds: scale.run()),
     "intake": _Bench(run=lambda rounds: intake.run()),
     "journal": _Bench(run=lambda rounds: journal.run()),
     "lane": _Bench(run=lambda rounds: lane.run()),

@@ -9,32 +9,27 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from io import BytesIO
 from pathlib import Path
 
 import trio
 
-from sender.model import State
 from sender.queue.base import Queue
 from sender.settings import Settings
 from tests.bench import work
 from tests.bench.account import cpu_by_role, cpu_s, peak_by_process, peak_mb
 from tests.bench.figures import Columns, Figures, Row, in_rounds, show
-from tests.bench.probing import started
+from tests.bench.probing import quantiles_ms, started, told
 from tests.bench.receiving import compile_sink, receiving_side, sink_report
 from tests.bench.rig import DOMAINS, Case, Spent, running
 from tests.redis.servers import ask
-from tests.scraping import NOTHING, Histogram, histogram
 from workers.commands.submit import submit
-from workers.fleet import DELIVERY_PORT
 from workers.store import open_configured_queue
 
 OURS = ("delivery", "signer", "expander", "scheduler", "supervisor", "store")
 ROLES = (*OURS, "sink")
 _OTHERS = ("expander", "scheduler", "supervisor")
 _PATIENCE_S = 120.0
-_QUANTILES = (("reply", 50), ("reply", 99), ("lag", 99))  # from lease to reply, and how late the event loop is
 
 _SIGNED = Case(name="STARTTLS + RSA-2048", tls=True, sign="rsa-sha256")
 CASES = (
@@ -76,13 +71,13 @@ async def measure(case: Case) -> Spent:
             ):
                 store = await _own_store(settings)
                 await started(settings)
-                before, seen = _cpu_by_role(fleet.pid, sink.pid, store), await _told(settings)
+                before, seen = _cpu_by_role(fleet.pid, sink.pid, store), await told(settings)
                 began, began_at = time.monotonic(), time.time()
                 await submit(campaign, BytesIO(rows), "bench", settings, queue)
                 await _finished(queue, case.messages)
                 seconds = time.monotonic() - began
                 after = _cpu_by_role(fleet.pid, sink.pid, store)
-                told = {name: found - seen[name] for name, found in (await _told(settings)).items()}
+                found = quantiles_ms(seen, await told(settings))
                 peaks = peak_by_process(fleet.pid) | ({"store": peak_mb(store)} if store else {})
             report = sink_report(sink)
         return Spent(
@@ -92,7 +87,7 @@ async def measure(case: Case) -> Spent:
             sink=report,
             last_s=report["last"] - began_at if report else 0.0,
             peak_mb=peaks,
-            told_ms={f"{name}_p{share}_ms": told[name].quantile(share / 100) * 1e3 for name, share in _QUANTILES},
+            told_ms=found,
         )
 
 
@@ -107,18 +102,6 @@ async def _own_store(settings: Settings) -> int:
 def _cpu_by_role(fleet_pid: int, sink_pid: int, store: int) -> dict[str, float]:
     spent = cpu_by_role(fleet_pid, sink_pid)
     return spent | {"store": spent["store"] + (cpu_s(store) if store else 0.0)}
-
-
-async def _told(settings: Settings) -> dict[str, Histogram]:
-    """What the delivery processes have measured of themselves."""
-    first = settings.metrics.port + DELIVERY_PORT
-    ports = range(first, first + settings.fleet.delivery)
-
-    def ask(name: str, **labels: str) -> Histogram:
-        return sum((histogram(port, f"penstock_{name}_duration_seconds", **labels) for port in ports), NOTHING)
-
-    reply = await trio.to_thread.run_sync(partial(ask, "lease_to_reply", outcome=State.DELIVERED))
-    return {"reply": reply, "lag": await trio.to_thread.run_sync(ask, "loop_lag")}
 
 
 async def _finished(queue: Queue, messages: int) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.bench import delivery
+from tests.bench import delivery, steady
 from tests.bench.peers import bench
 from tests.bench.peers.contender import Contender
 from tests.bench.peers.lineup import CONTENDERS
@@ -39,6 +39,17 @@ def test_postfix_sends_all_and_its_processes_are_counted(tmp_path: Path) -> None
     assert figures["postfix_us"] > 0
     assert figures["opendkim_us"] > 0
     assert figures["cpu_in_s"] == (figures["postfix_us"] + figures["opendkim_us"]) / 300.0
+
+
+async def test_a_load_is_measured_once_its_connections_stand_and_however_much_waits_behind_it() -> None:
+    few = steady.Load(name="few", lanes=3, connections=2, messages=300, queued=900, delivery=1, warm=60)
+    figures = await steady.measure(few)
+    assert figures["delivery_us"] > 0
+    assert figures["cpu_us"] > figures["signer_us"] > 0
+    assert figures["delivery_peak_mb"] > 0
+    assert figures["reply_p99_ms"] > 0
+    hosted = steady.Load(name="hosted", lanes=1, domains=10, messages=200, delivery=1, warm=20)
+    assert (await steady.measure(hosted))["settled_per_s"] > 0
 
 
 def _prepared(name: str, home: Path) -> Contender:
