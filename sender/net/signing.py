@@ -14,7 +14,6 @@ from typing import Protocol
 
 import trio
 
-from sender.content.key import PrivateKey
 from sender.errors import SigningError
 from sender.net.signing_link import Call, Job, Link
 from sender.net.signing_wire import DIGEST, JOBS_LIMIT, NAME_LIMIT, jobs_frame
@@ -35,10 +34,16 @@ class Signer(Protocol):
         ...
 
 
+class Key(Protocol):
+    """A loaded private key. `sender.content.key` has it, which processes that only ask for signatures never import."""
+
+    def sign(self, digest: bytes) -> bytes: ...
+
+
 class LocalSigner:
     """Signs in a thread of this process: for notebooks and tests, where keys need no process of their own."""
 
-    def __init__(self, keys: Mapping[str, PrivateKey]) -> None:
+    def __init__(self, keys: Mapping[str, Key]) -> None:
         self._keys = dict(keys)
 
     async def sign(self, requests: Sequence[tuple[str, bytes]]) -> list[bytes]:

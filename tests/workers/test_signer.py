@@ -217,3 +217,8 @@ def test_serve_in_this_process_ends_at_its_stop(tmp_path: Path) -> None:
     os.close(reading)
     assert ready == [True]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_roles_that_hold_no_key_import_nothing_that_could_read_one() -> None:
+    code = "import sys, workers.commands.run; sys.exit('cryptography.hazmat' in sys.modules or 'workers.signer' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

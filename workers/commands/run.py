@@ -8,7 +8,6 @@ from pathlib import Path
 import click
 import trio
 
-from sender.content.key import load_all
 from sender.content.rotation import Algorithm
 from sender.errors import ConfigError
 from sender.settings import load
@@ -21,7 +20,6 @@ from workers.lifeline import take_lifeline
 from workers.places import make_private, runtime_dir, signer_sockets
 from workers.process import run_role
 from workers.scheduler import schedule
-from workers.signer import harden, serve, stop_at_sigterm
 
 _ROLES = ("delivery", "expander", "scheduler", "signer")
 _SINGLE = ("expander", "scheduler")  # one a host: a second one would take the first one's metrics port
@@ -68,7 +66,10 @@ def _check(config: Path | None) -> None:
 
 
 def _sign(index: int, config: Path | None) -> None:
-    """The signer's whole life: nothing of the network is imported or opened."""
+    """The signer's whole life: nothing of the network is opened. What it does with keys no other role imports."""
+    from sender.content.key import load_all
+    from workers.signer import harden, serve, stop_at_sigterm
+
     harden()
     stops = [stop_at_sigterm()]
     lifeline = take_lifeline()
