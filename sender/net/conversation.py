@@ -20,6 +20,7 @@ from sender.smtp.event import Event
 
 Observe = Callable[[Step, float], None]
 
+_NOTHING = memoryview(b"")
 _BLOCK = 65_536  # octets that must go within the write deadline
 _SLACK = 0.01  # of a reply's time: it may be longer by so much
 _DRAIN_S = 1.0  # how long a full socket buffer is ordinary: only then is it worth two waits at a time
@@ -36,7 +37,7 @@ class Conversation:
     ) -> None:
         self.machine, self.stream = machine, stream
         self._deadlines, self._write_s, self._observe = deadlines, write_s, observe
-        self._unsent = memoryview(b"")
+        self._unsent = _NOTHING
         self.heard_at = trio.current_time()  # when octets came last
         self._since: float | None = None  # when the wait for the reply that is due next began
         self._scope = trio.CancelScope()
@@ -79,6 +80,7 @@ class Conversation:
             taken = self.stream.send_nowait(self._unsent)
             self._unsent = self._unsent[taken:]
             if not self._unsent:
+                self._unsent = _NOTHING  # an empty rest would keep all that was written until there is more to write
                 return None
             block -= taken
             if block <= 0:

@@ -52,6 +52,21 @@ async def test_every_message_arrives_once_and_is_reported_once(scene: Scene, mod
     assert (mode is Pipelining.CHAIN and chunking) == any(line.startswith("BDAT") for line in scene.mx.commands)
 
 
+async def test_what_has_been_written_is_not_kept_while_the_reply_is_waited_for(scene: Scene) -> None:
+    session, held = await scene.world.session(OPTIONS), list[int]()
+
+    async def look(connection: Connection) -> None:
+        held.append(
+            memoryview(session._conversation._unsent.obj).nbytes
+        )  # what the view keeps alive, however little of it is left
+        await connection.send(b"250 2.0.0 queued\r\n")
+
+    scene.mx.plan("DOT", look)
+    work = Work([message(1, octets=10_000)])
+    await session.pump(work.take, work.done)
+    assert held == [0]
+
+
 async def test_a_session_is_used_again_and_again_and_ends_with_quit(scene: Scene) -> None:
     session = await scene.world.session(OPTIONS)
     for _ in range(3):
