@@ -33,6 +33,7 @@ from sender.net.resolver import SECOND_LOOK_S, Resolver, ResolverOptions
 from sender.net.session import Failure, Session, SessionOptions
 from sender.net.signing import Signer
 from sender.net.tls import TlsContexts
+from sender.net.turnstile import Turnstile
 from sender.places import Places
 from sender.policy.plan import NO_PLAN
 from sender.policy.receivers import Profile, Profiles
@@ -163,7 +164,7 @@ def engine(
     """An engine that delivers from this queue; `owner` is "host/anything unique"."""
     membership = Membership(queue, owner, on_trouble=around.on_trouble)
     profiles = Profiles.parse(settings.receivers)
-    names = resolver(settings, around.metrics, cache_size=_SERVED)
+    connect = _connector(settings, around)
     settler = _settler(queue, around, journal)
     leaser = _leaser(queue, around, lambda: membership.alive() and journal.healthy and not settler.troubled)
     suppressing = Suppressing(queue, digests, around.clock, on_trouble=around.on_trouble)
@@ -174,7 +175,7 @@ def engine(
     preparer = Preparer(Composer(tokens), signer, around.metrics, around.clock)
     recorder = _recorder(settler, profiles, digests if settings.suppression.automatic else None, around, journal)
     crew = replace(
-        _crew(settings, _connector(settings, names, around), preparer, recorder, settler, profiles.label, around),
+        _crew(settings, connect, preparer, recorder, settler, profiles.label, around),
         alive=membership.alive,
         journal=journal,
         withdrawn=first_of([halts.withdrawn, suppressing.withdrawn, warmth.withdrawn]),
@@ -184,7 +185,7 @@ def engine(
         owner=lambda: membership.owner,
         leaser=leaser,
         campaigns=known,
-        resolver=names,
+        resolver=connect.names,
         suppressions=suppressing,
         profiles=profiles,
         crew=crew,
@@ -201,7 +202,7 @@ def engine(
         settler=settler,
         lanes=lanes,
         holding=holding,
-        beside=(suppressing.run, promotions.run, *_watches(halts, warmth, lambda: machine.withdraw()), lambda: reporter.run()),
+        beside=(*_beside(connect, suppressing, promotions, halts, warmth, lambda: machine.withdraw()), lambda: reporter.run()),
         on_trouble=around.on_trouble,
     )
     machine: Engine = Engine(settings.sources, services)
@@ -209,9 +210,22 @@ def engine(
     return machine
 
 
-def _watches(halts: Halts, warmth: Warmth, let_go: Callable[[], None]) -> Sequence[Callable[[], Awaitable[None]]]:
-    """What looks for campaigns and lanes that were stopped, and lets lanes give back what they hold of them."""
-    return (lambda: halts.run(let_go), lambda: warmth.run(let_go))
+def _beside(
+    connect: "_Connector",
+    suppressing: Suppressing,
+    promotions: Promotions,
+    halts: Halts,
+    warmth: Warmth,
+    let_go: Callable[[], None],
+) -> Sequence[Callable[[], Awaitable[None]]]:
+    """What runs for as long as an engine does; where campaigns or lanes were stopped, `let_go` gives back what lanes hold."""
+    return (
+        connect.turnstile.run,
+        suppressing.run,
+        promotions.run,
+        lambda: halts.run(let_go),
+        lambda: warmth.run(let_go),
+    )
 
 
 def _warmup(
@@ -324,25 +338,27 @@ def _late(around: Surroundings, positions: int) -> None:
     around.on_trouble("outcomes came after their leases had been taken back: the envelopes may be sent once more")
 
 
-def _connector(settings: Settings, names: Resolver, around: Surroundings) -> "_Connector":
-    net = settings.net
+def _connector(settings: Settings, around: Surroundings) -> "_Connector":
+    net, names, turnstile = settings.net, resolver(settings, around.metrics, cache_size=_SERVED), Turnstile()
     ca_file = str(settings.path(net.ca_file)) if net.ca_file else ""
     network = Network(
         resolver=names,
-        dialer=Dialer(targets=Targets(allow=net.allow_targets), port=net.smtp_port),
+        dialer=Dialer(targets=Targets(allow=net.allow_targets), port=net.smtp_port, turnstile=turnstile),
         hosts=Hosts(HostsOptions(), around.rng),
         tls=TlsContexts(ca_file=ca_file),
         rng=around.rng,
         observe=around.metrics.step,
     )
-    return _Connector(network, settings)
+    return _Connector(network, settings, names, turnstile)
 
 
 class _Connector:
     """Opens sessions as a receiver's profile asks."""
 
-    def __init__(self, network: Network, settings: Settings) -> None:
+    def __init__(self, network: Network, settings: Settings, names: Resolver, turnstile: Turnstile) -> None:
+        """`turnstile` is to be run beside the sessions."""
         self._network, self._deadlines = network, settings.deadlines
+        self.names, self.turnstile = names, turnstile
 
     async def __call__(self, source: Source, destination: Destination, profile: Profile) -> Session | Failure:
         options = SessionOptions(deadlines=self._deadlines, tls=profile.tls, pipelining=profile.pipelining)

@@ -17,6 +17,7 @@ from sender.errors import TransportError, TransportKind
 from sender.model import Source, Step
 from sender.net.addresses import Targets
 from sender.net.stream import Stream, translate
+from sender.net.turnstile import Turnstile
 
 # Linux: choose the port at connect, when the peer is known, so that a source has 28,000 ports per peer and not in all.
 _IP_BIND_ADDRESS_NO_PORT = 24
@@ -28,6 +29,7 @@ class Dialer:
 
     targets: Targets
     port: int = 25
+    turnstile: Turnstile | None = None  # of the sessions of this process
 
     async def connect(self, source: Source, address: str, within_s: float) -> Stream:
         """A connection bound to the source's address, made in `within_s` seconds.
@@ -55,7 +57,7 @@ class Dialer:
             except OSError as error:
                 raise _failed(source, error) from None
             undo.pop_all()  # connected: the socket is the stream's
-            return Stream(sock, peer=address)
+            return Stream(sock, peer=address, turnstile=self.turnstile)
 
 
 def is_own(family: socket.AddressFamily, address: str) -> bool:

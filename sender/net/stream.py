@@ -14,6 +14,7 @@ import trio
 from sender.errors import TransportError, TransportKind
 from sender.model import Step
 from sender.net import tls
+from sender.net.turnstile import Turnstile
 
 _READ = 65_536  # more than a TLS record: what OpenSSL has decrypted never stays behind where no wait would notice it
 # What TLS is given at a time, one record (RFC 8446 section 5.1): of more, OpenSSL says nothing until all of it has gone, and
@@ -50,8 +51,9 @@ def translate(step: Step, error: OSError) -> TransportError:
 class Stream:
     """One connected socket. Every error is a TransportError that names `step`, which the session keeps up to date."""
 
-    def __init__(self, sock: socket.socket, *, peer: str) -> None:
-        self._sock = sock
+    def __init__(self, sock: socket.socket, *, peer: str, turnstile: Turnstile | None = None) -> None:
+        """What has been waited for is read when `turnstile` lets it."""
+        self._sock, self._turnstile = sock, turnstile
         self._at_once: int | None = None  # octets of one write; None: as many as there are
         self.peer = peer  # the literal it is connected to
         self.step = Step.CONNECT
@@ -101,6 +103,8 @@ class Stream:
                 await trio.lowlevel.wait_readable(self._sock)
             except OSError as error:
                 raise translate(self.step, error) from None
+            if self._turnstile is not None and not self._turnstile.enter_nowait():
+                await self._turnstile.wait()
             data = self.receive_nowait()
             if data is not None:
                 return data

@@ -121,7 +121,7 @@ async def deliver(place: Place, settings: Settings, messages: int, counts: Count
             route = Route(pool="main", receiver=name)
             await submitted(queue, messages, campaign=f"to-{name}", domains=[domain], spec=_SPEC, route=route, fields=_fields)
         wires = Wires(nursery, place.tls, counts)
-        patch.setattr(assembly, "Dialer", lambda **_: wires)
+        patch.setattr(assembly, "Dialer", wires.dialer)
         patch.setattr(assembly, "resolver", lambda *_, **__: wires)
         with closing(_listening(place.directory / "signer.sock")) as listener:
             nursery.start_soon(_sign, listener, place.key, counts)

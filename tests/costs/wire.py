@@ -12,6 +12,7 @@ import trio
 
 from sender.model import Destination, MxHost, Source
 from sender.net.stream import Stream
+from sender.net.turnstile import Turnstile
 
 RTT_S = 0.005  # virtual; as to a receiver in the same country
 _READ = 65_536
@@ -30,8 +31,8 @@ _END = b"\r\n.\r\n"
 class Countable(Stream):
     """A connection of ours that counts its calls to the socket."""
 
-    def __init__(self, sock: socket.socket, counts: Counter[str]) -> None:
-        super().__init__(sock, peer="192.0.2.1")
+    def __init__(self, sock: socket.socket, turnstile: Turnstile | None, counts: Counter[str]) -> None:
+        super().__init__(sock, peer="192.0.2.1", turnstile=turnstile)
         self._counts = counts
 
     def send_nowait(self, data: memoryview) -> int:
@@ -84,8 +85,14 @@ class Wires:
 
     def __init__(self, nursery: trio.Nursery, context: ssl.SSLContext, counts: Counter[str]) -> None:
         self._context, self._counts = context, counts
+        self._turnstile: Turnstile | None = None
         self._called, calls = trio.open_memory_channel[socket.socket](1_000)
         nursery.start_soon(self._welcome, calls)
+
+    def dialer(self, *, turnstile: Turnstile, **_: object) -> "Wires":
+        """In place of the real one's constructor."""
+        self._turnstile = turnstile
+        return self
 
     def destination_nowait(self, domain: str) -> Destination:
         return Destination(hosts=(MxHost(name=f"mx.{domain}", preference=10),))
@@ -104,7 +111,7 @@ class Wires:
         for one in (ours, theirs):
             one.setblocking(False)
         self._called.send_nowait(theirs)
-        return Countable(ours, self._counts)
+        return Countable(ours, self._turnstile, self._counts)
 
     async def _welcome(self, calls: trio.MemoryReceiveChannel[socket.socket]) -> None:
         """Receivers are tasks of this one: what they do is not counted as ours."""
