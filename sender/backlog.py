@@ -48,6 +48,7 @@ class Backlog:
         self.open = 0
         self.since = trio.current_time()  # when it was last served, or began to wait
         self._changed = trio.Event()
+        self._octets = 1  # of the message prepared last
 
     @property
     def limits(self) -> Limits:
@@ -57,6 +58,10 @@ class Backlog:
     def waiting(self) -> int:
         """Envelopes that no session has taken yet."""
         return len(self.held) + self.preparing + len(self.ready)
+
+    def of_its_size(self, most: int, octets: int) -> int:
+        """How many messages, of the size that the last one had, come to so many octets: one at least, and `most`."""
+        return max(1, min(most, octets // self._octets))
 
     def batch(self, most: int) -> list[Held]:
         """The next envelopes to prepare; `prepared` must follow."""
@@ -68,6 +73,8 @@ class Backlog:
         """Of a batch of `count` these came out fit to be sent."""
         self.preparing -= count
         self.ready.extend(transactions)
+        if transactions:
+            self._octets = len(transactions[-1].content)
         self.changed()
 
     def changed(self) -> None:

@@ -29,11 +29,13 @@ from sender.model import (
     Verdict,
 )
 from sender.net.pool import PoolLimits, Waiting, plan
+from sender.net.turnstile import MOST as TURNS
 from sender.policy.receivers import Profile
 from sender.policy.throttle import Throttle
 from sender.withdrawal import Withdrawn
 
 _BATCH = 8  # messages that are prepared and signed together
+_BATCH_OCTETS = 256 * 1024  # and fewer where they are large: all of a batch is composed in one go
 _PER_SESSION = 4  # waiting envelopes that are worth one more session
 
 # Without a signature nothing of this domain is composed for a while: hashing for nobody would be all that is gained.
@@ -198,9 +200,15 @@ class Crew:
 
     def prepare_more(self, backlog: Backlog) -> None:
         """Keep a few messages ready for every open session, no more: only what is about to go is composed."""
-        target = _BATCH + 2 * backlog.open
-        while backlog.held and len(backlog.ready) + backlog.preparing < target and self._nursery is not None:
-            self._nursery.start_soon(self._prepare, backlog, backlog.batch(_BATCH))
+        batch = backlog.of_its_size(_BATCH, _BATCH_OCTETS)
+        while backlog.held and (ahead := len(backlog.ready) + backlog.preparing - batch) < 2 * backlog.open:
+            if self._nursery is None or ahead >= self._share(backlog):
+                return
+            self._nursery.start_soon(self._prepare, backlog, backlog.batch(batch))
+
+    def _share(self, backlog: Backlog) -> int:
+        """What may be ready beyond a batch: where there are many sessions in the process, few of them go on at a time."""
+        return 2 + 2 * TURNS * backlog.open // max(1, self.services.places.taken)
 
     async def _prepare(self, backlog: Backlog, batch: Sequence[Held]) -> None:
         going = [held for held in batch if not self._stopped(held)]

@@ -16,6 +16,10 @@ class Places:
         self._yielding = trio.lowlevel.ParkingLot()
         self._idle: dict[object, Callable[[], None]] = {}  # sessions with a place and nothing to do, longest first
 
+    @property
+    def taken(self) -> int:
+        return self._limiter.borrowed_tokens
+
     @asynccontextmanager
     async def place(self) -> AsyncGenerator[None]:
         """Wait for a place, and have it while the block runs."""

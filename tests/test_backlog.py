@@ -1,6 +1,7 @@
 """What a lane holds for one destination: nothing that goes in is ever out of sight."""
 
 import trio
+from msgspec.structs import replace
 from trio.testing import wait_all_tasks_blocked
 
 from sender.backlog import Backlog, Held, held_of
@@ -34,6 +35,14 @@ async def test_a_batch_is_no_larger_than_what_there_is() -> None:
     assert len(waiting.batch(8)) == 3
     assert waiting.batch(8) == []
     assert waiting.preparing == 3
+
+
+async def test_of_large_messages_fewer_make_a_batch() -> None:
+    waiting = backlog(10)
+    assert waiting.of_its_size(8, 1000) == 8
+    for octets, expected in ((100, 8), (300, 3), (5000, 1)):
+        waiting.prepared(0, [replace(transaction(waiting.held[0]), content=bytes(octets))])
+        assert waiting.of_its_size(8, 1000) == expected
 
 
 async def test_draining_gives_back_ready_ones_first_and_leaves_what_is_being_prepared() -> None:

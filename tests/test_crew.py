@@ -5,6 +5,7 @@ from trio.testing import MockClock
 
 from sender.model import Reply, State, Step
 from sender.net.session import Failure
+from sender.net.turnstile import MOST as TURNS
 from tests.office import OK, Lost, Office
 from tests.rig import Rig, clock, destination, states, submitted
 from tests.test_lane import running
@@ -116,6 +117,24 @@ async def test_sessions_of_the_whole_process_are_bounded(autojump_clock: MockClo
     async with running(rig, services, rig.lane(services)):
         assert await rig.finished() == {State.DELIVERED: 400}
     assert rig.office.peak <= 3
+
+
+async def test_the_more_sessions_a_process_has_the_fewer_messages_wait_ready_for_each(autojump_clock: MockClock) -> None:
+    seen: list[tuple[int, int]] = []
+    for sessions in (1, 4, 64):
+        rig = Rig(limits={"connections": sessions}, office=Office(rtt_s=1.0))
+        await submitted(rig.queue, 3_000)
+        services = rig.lanes(lookahead=800)
+        lane = rig.lane(services)
+        async with running(rig, services, lane):
+            await trio.sleep(50)
+            (backlog,) = lane.crew._backlogs.values()
+            seen.append((backlog.open, len(backlog.ready)))
+    (one, few), (four, some), (many, most) = seen
+    assert (one, four) == (1, 4)
+    assert few < 8 + 2 + 8
+    assert 8 <= some < 8 + 8 + 8
+    assert 8 <= most < 8 + 2 + 2 * TURNS + 8 < 2 * many, "two for each would be more"
 
 
 async def test_one_dead_destination_does_not_hold_up_the_others(autojump_clock: MockClock) -> None:
