@@ -27,6 +27,7 @@ AXES: Mapping[str, Sequence[Load]] = {
         replace(_ONE, name="10 connections", lanes=1, connections=10, messages=20_000),
         replace(_ONE, name="100 connections", lanes=5, connections=20),
         replace(_ONE, name="1,000 connections", lanes=50, connections=20),
+        replace(_ONE, name="1,000 connections, a third as busy", lanes=50, connections=20, pace=18.0, messages=20_000),
     ],
     "queued": [
         Load(name=f"{queued:,} queued", queued=queued, messages=min(queued, 20_000))

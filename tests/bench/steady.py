@@ -45,7 +45,7 @@ pipelining = "chain"
 [limits]
 connections = {connections}
 messages_per_connection = 1000000
-messages_per_second = 1000000
+messages_per_second = {pace}
 connections_per_minute = 1000000
 idle_s = "1h"
 """
@@ -65,6 +65,7 @@ class Load:
     queued: int = 0  # when that begins; 0: those and no more
     delivery: int = 2
     signers: int = 1
+    pace: float = 1_000_000.0  # messages a second of each lane
     warm: int = 0  # messages before anything is measured; 0: some for each connection
 
     def __str__(self) -> str:
@@ -138,7 +139,7 @@ async def _configured(load: Load, directory: Path) -> AsyncIterator[Path]:
     organisations = [] if hosted else [f"org{number}.example" for number in range(load.lanes)]
     async with configured(load.case, directory, tail=hosted, organisations=organisations) as config:
         for name, match in (("_default", ""), ("bench0", _HOST)):
-            text = _EVERYBODY.format(connections=load.connections, match=match)
+            text = _EVERYBODY.format(connections=load.connections, pace=load.pace, match=match)
             (config / "receivers" / f"{name}.toml").write_text(text)
         yield config
 
