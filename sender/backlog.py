@@ -47,7 +47,8 @@ class Backlog:
         self.sessions = 0  # open or being opened
         self.open = 0
         self.since = trio.current_time()  # when it was last served, or began to wait
-        self._changed = trio.Event()
+        self._parked = trio.lowlevel.ParkingLot()  # sessions with nothing to send
+        self._paced = False  # one of them waits for the pace
         self._octets = 1  # of the message prepared last
 
     @property
@@ -73,17 +74,39 @@ class Backlog:
         """Of a batch of `count` these came out fit to be sent."""
         self.preparing -= count
         self.ready.extend(transactions)
-        if transactions:
-            self._octets = len(transactions[-1].content)
-        self.changed()
+        if not transactions:
+            self.changed()
+            return
+        self._octets = len(transactions[-1].content)
+        self.offer(len(transactions))
 
     def changed(self) -> None:
-        """Wake the sessions that wait for something to send."""
-        self._changed.set()
-        self._changed = trio.Event()
+        """Wake all sessions that wait for something to send: they should look around."""
+        self._parked.unpark_all()
+
+    def offer(self, messages: int = 1) -> None:
+        """Wake as many sessions as there is something to send for: more would only look and wait again."""
+        self._parked.unpark(count=messages)
 
     async def wait_changed(self) -> None:
-        await self._changed.wait()
+        """Wait to be woken; whoever then takes nothing must `offer` it to the next."""
+        await self._parked.park()
+
+    async def wait_paced(self, due: float, deadline: float) -> None:
+        """Wait for the pace, which permits a message at `due`; of several sessions one does, the others until it took that.
+
+        All of them would wake for each message, and all but one in vain.
+        """
+        if self._paced:
+            with trio.move_on_at(deadline):
+                await self._parked.park()
+            return
+        self._paced = True
+        try:
+            with trio.move_on_at(due):
+                await self._parked.park()
+        finally:
+            self._paced = False
 
     def drain(self) -> list[Held]:
         """All that no session has taken, ready ones first: they go back."""

@@ -186,6 +186,7 @@ class Berth:
                 self._turn(busy=False)
         finally:
             self.backlog.open -= 1
+            self.backlog.offer()  # what it may have been woken for
             deck.services.metrics.session_closed(deck.source.name, deck.label)
             if session.failure is not None:
                 deck.services.metrics.session_failed(deck.label, _kind(session.failure))
@@ -206,15 +207,18 @@ class Berth:
         """Wait until this session has something to send; False where it should leave instead."""
         backlog, deck = self.backlog, self._deck
         deadline = trio.current_time() + backlog.limits.idle_s
-        while self._stays(session, now := trio.current_time()) and now < deadline:
+        while self._stays(session, now := trio.current_time()):
             if backlog.ready and deck.services.may_send():
                 due = deck.throttle.next_message_at(now)
                 if due <= now:
+                    if len(backlog.ready) > 1:
+                        backlog.offer()  # who waits for the pace next
                     return session.usable_now()
                 deadline = due + backlog.limits.idle_s  # held back is not idle
-                with trio.move_on_at(due):
-                    await backlog.wait_changed()  # pace may be slow; to be told to leave must not be
+                await backlog.wait_paced(due, deadline)
                 continue
+            if now >= deadline:
+                return False
             places = deck.services.places
             if places.waiting:
                 if not backlog.waiting:
@@ -280,6 +284,7 @@ class Berth:
             # the session had worked and was closed under us: another one takes the message, nothing was tried
             deck.services.recorder.not_tried(held)
             self.backlog.ready.append(result.transaction)
+            self.backlog.offer()
             return
         delivered = outcome.verdict is Verdict.DELIVERED
         reason = "" if delivered else str(result.reply) if result.reply else result.error

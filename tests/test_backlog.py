@@ -2,7 +2,7 @@
 
 import trio
 from msgspec.structs import replace
-from trio.testing import wait_all_tasks_blocked
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from sender.backlog import Backlog, Held, held_of
 from sender.model import Transaction
@@ -56,21 +56,49 @@ async def test_draining_gives_back_ready_ones_first_and_leaves_what_is_being_pre
     assert waiting.drain() == []
 
 
-async def test_sessions_that_wait_are_woken_by_what_is_prepared(autojump_clock: trio.testing.MockClock) -> None:
-    waiting = backlog(1)
-    woken = []
+async def test_so_many_sessions_are_woken_as_there_are_messages_and_a_change_wakes_all(autojump_clock: MockClock) -> None:
+    waiting, woken = backlog(2), list[int]()
 
     async def wait() -> None:
         await waiting.wait_changed()
         woken.append(len(waiting.ready))
 
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(wait)
-        nursery.start_soon(wait)
+        for _ in range(5):
+            nursery.start_soon(wait)
         await wait_all_tasks_blocked()
-        batch = waiting.batch(1)
-        waiting.prepared(1, [transaction(batch[0])])
-    assert woken == [1, 1]
+        waiting.prepared(2, [transaction(held) for held in waiting.batch(2)])
+        await wait_all_tasks_blocked()
+        assert woken == [2, 2]
+        waiting.changed()
+    assert len(woken) == 5
+
+
+async def test_of_sessions_that_the_pace_holds_back_one_wakes_when_a_message_may_go(autojump_clock: MockClock) -> None:
+    waiting, woken = backlog(0), list[float]()
+
+    async def wait(due: float) -> None:
+        await waiting.wait_paced(start + due, start + 60)
+        woken.append(trio.current_time() - start)
+
+    start = trio.current_time()
+    async with trio.open_nursery() as nursery:
+        for _ in range(3):
+            nursery.start_soon(wait, 1.0)
+        await trio.sleep(2)
+        assert woken == [1.0]
+        waiting.offer()
+        await trio.sleep(2)
+        assert woken == [1.0, 2.0]
+    assert woken == [1.0, 2.0, 60.0]
+
+
+async def test_where_the_one_that_waits_for_the_pace_is_gone_the_next_does(autojump_clock: MockClock) -> None:
+    waiting, start = backlog(0), trio.current_time()
+    with trio.move_on_after(0.5):
+        await waiting.wait_paced(start + 1, start + 60)
+    await waiting.wait_paced(start + 1, start + 60)
+    assert trio.current_time() == start + 1
 
 
 async def test_it_says_in_a_line_what_it_holds() -> None:
