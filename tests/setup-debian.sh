@@ -11,6 +11,8 @@ packages=(
   redis-server   # Redis 7.0, the oldest we promise to run on; it speaks TLS
   faketime       # gives one worker of the fault matrix a wrong clock
   go-msgauth     # dkim-verify, another judge: of Ed25519 signatures as well
+  prometheus     # promtool, which plays our rules and alerts, and a Prometheus that scrapes a fleet of ours
+  prometheus-alertmanager # amtool, which checks what we suggest for it
   iproute2       # the network namespaces of the distance benchmark
   gcc            # builds the load generators of the benchmarks
   libc6-dev
@@ -56,7 +58,7 @@ echo "Installing what the tests need: ${missing[*]}"
   # nor shall they start at the next boot, unless they were here before us
   if [ -d /run/systemd/system ]; then
     for service in "$@"; do
-      case $service in postfix | opendkim | redis-server) systemctl --quiet disable "$service" ;; esac
+      case $service in postfix | opendkim | redis-server | prometheus | prometheus-alertmanager) systemctl --quiet disable "$service" ;; esac
     done
   fi
 ' sh "${missing[@]}"
