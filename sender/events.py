@@ -8,6 +8,8 @@ from collections.abc import Mapping
 
 import msgspec
 
+from sender.model import Envelope
+
 VERSION = 1
 NOT_DUE = 0.0  # to be passed as it is: a float is left out of the JSON where it is the default itself, not where it equals it
 
@@ -39,6 +41,14 @@ class Event(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     def encode(self) -> bytes:
         # `v` stands first so that a reader can choose its decoder; omit_defaults would drop it from the struct.
         return b'{"v":%d,' % VERSION + _encoder.encode(self)[1:]
+
+
+def change_id(envelope: Envelope, attempt: int, kind: str) -> str:
+    """The same for the same change, however often it is told, and for no other.
+
+    Attempts begin anew where an operator sends an envelope again; when it was queued last tells those lives apart.
+    """
+    return f"{envelope.id}:{envelope.queued_at * 1000:.0f}:{attempt}:{kind}"
 
 
 class CampaignEvent(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):

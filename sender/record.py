@@ -12,7 +12,7 @@ import trio
 from msgspec import Struct
 
 from sender.backlog import Held
-from sender.events import NOT_DUE, Event
+from sender.events import NOT_DUE, Event, change_id
 from sender.model import Envelope, LaneId, Mark, Outcome, Reply, State, Step, Verdict
 from sender.policy.marks import mark
 from sender.policy.retry import Final, Later, decide, stays
@@ -154,7 +154,7 @@ class Recorder:
     def _end_untried(self, lane: LaneId, held: Held, state: State, why: str) -> None:
         envelope = held.envelope
         event = Event(
-            id=f"{envelope.id}:{envelope.attempts}:{state}",
+            id=change_id(envelope, envelope.attempts, state),
             type=str(state),
             at=self._clock(),
             campaign=envelope.campaign,
@@ -212,7 +212,7 @@ def _nobody(digests: Digests, attempt: Attempt) -> Suppression:
 def _event(attempt: Attempt, kind: str) -> bytes:
     envelope, outcome, reply = attempt.held.envelope, attempt.outcome, attempt.reply
     return Event(
-        id=f"{envelope.id}:{envelope.attempts + 1}:{kind}",
+        id=change_id(envelope, envelope.attempts + 1, kind),
         type=kind,
         at=attempt.at,
         campaign=envelope.campaign,

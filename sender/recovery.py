@@ -23,7 +23,7 @@ import trio
 
 from sender.campaigns import Campaign
 from sender.errors import ConfigErrors
-from sender.events import NOT_DUE, Event
+from sender.events import NOT_DUE, Event, change_id
 from sender.model import Envelope, Mark, State, Step
 from sender.policy.retry import Final, Later, RetryCurve, decide
 from sender.policy.verdict import IN_DOUBT
@@ -66,7 +66,7 @@ class _Doubt:
         envelope, fate = self.envelope, self.fate
         kind = str(fate.state) if isinstance(fate, Final) else "deferred"
         return Event(
-            id=f"{envelope.id}:{envelope.attempts + 1}:{kind}",
+            id=change_id(envelope, envelope.attempts + 1, kind),
             type=kind,
             at=self.at,
             campaign=envelope.campaign,

@@ -131,7 +131,7 @@ async def test_a_delivery_is_told_to_everybody() -> None:
     (event,) = desk.told.events
     assert event == {
         "v": 1,
-        "id": "spring:0:1:delivered",
+        "id": "spring:0:1750000000000:1:delivered",
         "type": "delivered",
         "at": EPOCH,
         "campaign": "spring",
@@ -177,7 +177,7 @@ async def test_a_deferral_costs_an_attempt_and_says_when_it_comes_again() -> Non
         "deferred",
         EPOCH + 300,
         "Try later please",
-        "spring:0:1:deferred",
+        "spring:0:1750000000000:1:deferred",
     )
     assert desk.told.finals == []
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from sender.events import change_id
 from sender.model import Route, State
 from sender.queue.base import Queue
 from sender.queue.doubts import Doubt
@@ -77,6 +78,8 @@ async def test_sent_again_it_is_queued_as_if_it_were_new(queue: Queue) -> None:
     assert (status.final, status.parked, status.queued) == ({("google", State.UNKNOWN): 1}, 1, 2)
     again = flat(await leased(queue, 10, now=5000.0))
     assert again == [replace(one, queued_at=5000.0) for one in (some[0], some[2])]
+    ids = {change_id(one, 1, "unknown") for one in (*some, *again)}
+    assert len(ids) == 5, "what becomes of it now is no repetition of what became of it then"
 
 
 async def test_sent_again_twice_it_goes_once(queue: Queue) -> None:

@@ -166,7 +166,7 @@ async def test_a_doubt_is_told_like_any_other(scene: Scene) -> None:
     (event,) = await scene.events()
     assert event == {
         "v": 1,
-        "id": "spring:0:1:deferred",
+        "id": "spring:0:1000000:1:deferred",
         "type": "deferred",
         "at": NOW,
         "campaign": "spring",
