@@ -149,6 +149,7 @@ def test_all_errors_of_all_files_are_reported_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "expected"),
     [
+        ("penstock.toml", '[events]\nkeep = "59s"', "events.keep: under 1m"),
         ("penstock.toml", '[redis]\nurl = "http://x"', "redis.url: starts with none of redis://"),
         ("penstock.toml", '[redis]\nurl = "redis://host:abc"', "redis.url: its host or port can't be read"),
         ("penstock.toml", '[redis]\nurl = "redis://host:70000"', "redis.url: its host or port can't be read"),

@@ -42,6 +42,7 @@ async def schedule(process: Process) -> None:
         duties.start_soon(_repeat, process, 2.0, store.run_once)
         duties.start_soon(_repeat, process, 3.0, lambda: _warm(process, caps))
         duties.start_soon(_repeat, process, 5.0, lambda: _unbind(process))
+        duties.start_soon(_repeat, process, 30.0, lambda: _forget_events(process))
         process.ready = True
 
 
@@ -81,6 +82,11 @@ async def _unbind(process: Process) -> None:
     patience_s = process.settings.retry.give_up
     while count := await process.queue.unbind(pools, patience_s, process.clock(), _AT_ONCE):
         process.log.warning("unbound", envelopes=count, why="they waited for a source that is gone, or does not come for them")
+
+
+async def _forget_events(process: Process) -> None:
+    """Read or not: a group that had not read them is told how many they were."""
+    await process.queue.forget_events(process.clock() - process.settings.events.keep)
 
 
 def _tell(process: Process, name: str, decision: Decision) -> None:

@@ -11,7 +11,7 @@ The way of a recipient through a queue, in steps:
 
 Beside the way stand who may settle (`owners`), what holds a campaign back (`control`) or a lane (`lane_holds`), what was never
 answered (`doubts`), who gets no mail (`suppressions`), what caps the lanes that warm up (`warmups`), how to find one envelope
-(`finding`) and how the store is (`standing`).
+(`finding`), who reads the events (`groups`) and how the store is (`standing`).
 
 Rules that every backend keeps, and that one contract suite tests on all of them: no method takes one item; time is an
 argument, in Unix seconds; each state change is atomic and may be repeated; an envelope is in exactly one place.
@@ -25,6 +25,7 @@ from sender.model import Choice, Envelope, LaneId, Mark, Route, State
 from sender.queue.control import FOR_EVER, Controls
 from sender.queue.doubts import Doubts, Parked
 from sender.queue.finding import Finds
+from sender.queue.groups import Groups
 from sender.queue.lane_holds import HoldsLanes
 from sender.queue.owners import Owners
 from sender.queue.standing import Standings
@@ -233,7 +234,7 @@ class Depth:
     refused: int  # entries in the dead-letter stream
 
 
-class Queue(Owners, Controls, Doubts, Suppressions, Finds, HoldsLanes, Standings, Stays, Warmups, Protocol):
+class Queue(Owners, Controls, Doubts, Suppressions, Finds, Groups, HoldsLanes, Standings, Stays, Warmups, Protocol):
     """A queue backend. Every method may block, is a checkpoint, and raises BackendError with nothing half-written."""
 
     async def announce(self, campaign: str, spec: bytes) -> None:

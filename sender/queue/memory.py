@@ -11,6 +11,7 @@ from sender.queue.memory_control import MemoryControl
 from sender.queue.memory_delivery import MemoryDelivery
 from sender.queue.memory_doubts import MemoryDoubts
 from sender.queue.memory_finding import MemoryFinding
+from sender.queue.memory_groups import MemoryGroups
 from sender.queue.memory_inbox import MemoryInbox
 from sender.queue.memory_lane_holds import MemoryLaneHolds
 from sender.queue.memory_owners import MemoryOwners
@@ -23,6 +24,7 @@ class MemoryQueue(
     MemoryDelivery,
     MemoryDoubts,
     MemoryFinding,
+    MemoryGroups,
     MemoryLaneHolds,
     MemoryOwners,
     MemoryStanding,

@@ -138,7 +138,7 @@ class MemoryDelivery(MemoryUpkeep):
                 self._put(route, held.campaign, back.pack)
                 self._spend(held.campaign, -len(back.again))
         if fresh := before - held.open:
-            self._tell(settlement.events)
+            self._tell(settlement.events, now)
             self._settle_units(held, len(fresh), self._tell_marks(held, settlement, fresh), now)
         if not held.open:
             del self._leases[settlement.lease]

@@ -100,8 +100,8 @@ class MemoryFinding(MemoryPart):
     async def last_event(self, campaign: str, ordinal: int, route: Route | None) -> bytes | None:
         await trio.lowlevel.checkpoint()
         line = f'{{"v":1,"id":"{inbox.campaign_id(campaign)}:{ordinal}:'.encode()
-        latest = islice(reversed(self._events), _EVENTS_LOOKED_AT)
-        return next((event for _, event in latest if event.startswith(line)), None)
+        latest = islice((event for told in reversed(self._events) for event in reversed(told.events)), _EVENTS_LOOKED_AT)
+        return next((event for event in latest if event.startswith(line)), None)
 
     async def report_lanes(self, owner: str, reports: Sequence[LaneReport]) -> None:
         await trio.lowlevel.checkpoint()

@@ -106,7 +106,7 @@ class MemoryInbox(MemoryPart):
             campaign.accepted += count
         for ordinal, state in chunk.ended:
             campaign.fates[ordinal] = NUMBERS[state]
-        self._tell(chunk.events)
+        self._tell(chunk.events, now)
         return True
 
     async def finish_rows(self, campaign: str) -> None:

@@ -67,6 +67,15 @@ class HeldLease:
         return replace(self.lease, envelopes=tuple(decode(self.pack)))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """Events that were told together."""
+
+    number: int
+    at: float  # Unix seconds
+    events: tuple[bytes, ...]
+
+
 class MemoryPart:
     """The state, and the few steps that several parts take."""
 
@@ -97,7 +106,8 @@ class MemoryPart:
         self._progress: dict[str, Kept] = {}
         self._audit: deque[tuple[int, bytes]] = deque(maxlen=AUDIT_KEPT)
         self._dead: deque[Refusal] = deque(maxlen=_DEAD_KEPT)
-        self._events: deque[tuple[int, bytes]] = deque(maxlen=_EVENTS_KEPT)
+        self._events: deque[Told] = deque(maxlen=_EVENTS_KEPT)
+        self._told = 0  # how many entries there ever were
 
     def _campaign(self, name: str) -> MemoryCampaign:
         return self._campaigns.setdefault(inbox.campaign_id(name), MemoryCampaign())
@@ -126,5 +136,7 @@ class MemoryPart:
         if campaign in self._budgets:
             self._budgets[campaign] -= envelopes
 
-    def _tell(self, events: Sequence[bytes]) -> None:
-        self._events.extend((next(self._numbers), event) for event in events)
+    def _tell(self, events: Sequence[bytes], now: float) -> None:
+        if events:
+            self._told += 1
+            self._events.append(Told(number=self._told, at=now, events=tuple(events)))

@@ -65,6 +65,10 @@ class MemoryViews(MemoryPart):
 
     async def events(self, after: str, limit: int) -> tuple[str, Sequence[bytes]]:
         await trio.lowlevel.checkpoint()
-        start = int(after or 0)
-        some = list(itertools.islice(((number, event) for number, event in self._events if number > start), limit))
-        return (str(some[-1][0]) if some else after), [event for _, event in some]
+        start, events = int(after or 0), list[bytes]()
+        for told in itertools.dropwhile(lambda told: told.number <= start, self._events):
+            if len(events) >= limit:
+                break
+            after = str(told.number)
+            events += told.events
+        return after, events

@@ -2,7 +2,8 @@
 
 The parts: `redis_inbox` takes campaigns in and expands them, `redis_delivery` leases and settles, `redis_control` and
 `redis_lane_holds` hold back, `redis_warmups` keeps caps and what they count, `redis_upkeep` returns what is due or orphaned,
-`redis_doubts` keeps what may have arrived, `redis_views` and `redis_finding` look.
+`redis_doubts` keeps what may have arrived, `redis_views` and `redis_finding` look,
+`redis_groups` hands events to their readers.
 WIRE.md documents what other programs may write and read.
 """
 
@@ -13,12 +14,13 @@ from sender.queue.node import Denied
 from sender.queue.redis_control import RedisControl
 from sender.queue.redis_delivery import RedisDelivery
 from sender.queue.redis_finding import RedisFinding
+from sender.queue.redis_groups import RedisGroups
 from sender.queue.redis_inbox import RedisInbox
 from sender.queue.redis_lane_holds import RedisLaneHolds
 from sender.queue.redis_warmups import RedisWarmups
 
 
-class RedisQueue(RedisInbox, RedisControl, RedisDelivery, RedisFinding, RedisLaneHolds, RedisWarmups):
+class RedisQueue(RedisInbox, RedisControl, RedisDelivery, RedisFinding, RedisGroups, RedisLaneHolds, RedisWarmups):
     """See `sender.queue.base.Queue`."""
 
     async def aclose(self) -> None:

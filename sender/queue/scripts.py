@@ -17,6 +17,7 @@ _OWNERS = ("beat", "clock", "fence", "join", "unclaim")
 _LOOKING = ("depth", "find", "last_event", "ready", "report", "waits")
 _OTHERS = ("confirm", "drop_doubts", "drop_spec", "fates", "old", "reopen", "retire", "unlist")
 _CONTROL = ("change_progress", "control", "first_hold", "forget", "hold", "limit", "rate", "recall", "weigh")
+_EVENTS = ("acknowledge", "group_lag", "let_go", "open_group", "read_events")
 _SUPPRESSIONS = ("suppress", "sweep_suppressions", "unsuppress")
 
 
@@ -36,7 +37,8 @@ class Script:
 def load() -> Mapping[str, Script]:
     """Read all scripts."""
     route, quota = _read(_ROUTE), _read(_QUOTA)
-    scripts = [_script(name, _read(name)) for name in _INBOX + _OWNERS + _LOOKING + _OTHERS + _CONTROL + _SUPPRESSIONS]
+    alone = _INBOX + _OWNERS + _LOOKING + _OTHERS + _CONTROL + _SUPPRESSIONS + _EVENTS
+    scripts = [_script(name, _read(name)) for name in alone]
     scripts.append(_script("suppress_refused", _read("suppress").replace(b"#!lua", b"#!lua flags=allow-oom", 1)))
     for name in sorted({*_MOVE_PACKS, *_COUNT_UNITS}):
         library = (route if name in _MOVE_PACKS else b"") + (quota if name in _COUNT_UNITS else b"")

@@ -9,6 +9,7 @@
 from sender.settings.reading import Reading, Settings, load, read, shipped
 from sender.settings.sections import (
     Delivery,
+    Events,
     Fleet,
     Identity,
     IpPreference,
@@ -26,6 +27,7 @@ from sender.settings.sections import (
 
 __all__ = [
     "Delivery",
+    "Events",
     "Fleet",
     "Identity",
     "IpPreference",

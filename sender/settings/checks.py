@@ -18,6 +18,7 @@ _POOL = re.compile(r"[a-z0-9]([a-z0-9_-]{0,62}[a-z0-9])?")  # as campaigns name 
 _SELECTOR_LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 _KEY_ID_LIMIT = 255  # octets of domain, "/" and selector: how signers name a key
 _PORT_MAX = 65_535
+_EVENTS_LEAST_S = 60
 
 
 def main_problems(main: PenstockFile, identities: Sequence[Identity | None], file: str) -> Iterator[ConfigError]:
@@ -26,6 +27,7 @@ def main_problems(main: PenstockFile, identities: Sequence[Identity | None], fil
     yield from _net(main, file)
     yield from _metrics(main, file)
     yield from _retry(main, file)
+    yield from _events(main, file)
     yield from _identities(identities, file)
 
 
@@ -97,6 +99,11 @@ def _retry(main: PenstockFile, file: str) -> Iterator[ConfigError]:
     for place, step in enumerate(main.retry.curve):
         if step < 1:
             yield ConfigError(file, f"retry.curve[{place}]", "a wait under 1s would hammer the receiver")
+
+
+def _events(main: PenstockFile, file: str) -> Iterator[ConfigError]:
+    if main.events.keep < _EVENTS_LEAST_S:
+        yield ConfigError(file, "events.keep", "under 1m: they would be gone before anybody could have read them")
 
 
 def _identities(identities: Sequence[Identity | None], file: str) -> Iterator[ConfigError]:

@@ -17,6 +17,7 @@ from sender.settings.checks import main_problems, source_problems
 from sender.settings.choosing import choices, plan_problems, warmup_problems
 from sender.settings.sections import (
     Delivery,
+    Events,
     Fleet,
     Identity,
     Journal,
@@ -53,6 +54,7 @@ class Settings:
     journal: Journal
     metrics: Metrics
     log: Log
+    events: Events
     tokens: Tokens
     suppression: Suppression
     identities: tuple[Identity, ...]
@@ -125,6 +127,7 @@ def read(directory: Path | None = None) -> Reading:
         journal=main.journal,
         metrics=main.metrics,
         log=main.log,
+        events=main.events,
         tokens=main.tokens,
         suppression=main.suppression,
         identities=main.identity,

@@ -106,6 +106,10 @@ class Log(Struct, frozen=True, kw_only=True):
     format: Literal["json", "console"] = "json"
 
 
+class Events(Struct, frozen=True, kw_only=True):
+    keep: Seconds = Seconds(7 * _DAY)  # as long as a finished campaign's id is known
+
+
 class Tokens(Struct, frozen=True, kw_only=True):
     key_file: str = ""  # "" is tokens.key in the state directory
 
@@ -156,6 +160,7 @@ class PenstockFile(Struct, frozen=True, kw_only=True):
     journal: Journal = Journal()
     metrics: Metrics = Metrics()
     log: Log = Log()
+    events: Events = Events()
     tokens: Tokens = Tokens()
     suppression: Suppression = Suppression()
     identity: tuple[Identity, ...] = ()

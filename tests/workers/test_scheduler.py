@@ -15,6 +15,7 @@ from trio.testing import MockClock
 
 from sender.errors import BackendError
 from sender.metrics import Metrics
+from sender.model import State
 from sender.queue.base import Again
 from sender.queue.memory import MemoryQueue
 from sender.queue.owners import OWNER_LIFE_S
@@ -148,6 +149,21 @@ async def test_what_waits_for_a_source_in_vain_is_let_go(autojump_clock: MockClo
         await trio.sleep(1)
         assert {ready.route: ready.envelopes for ready in await queue.ready(10)} == {ROUTE: 20}
     assert [entry["envelopes"] for entry in said.entries if entry["event"] == "unbound"] == [20]
+
+
+async def test_events_are_kept_as_long_as_configured(tmp_path: Path, autojump_clock: MockClock) -> None:
+    (tmp_path / "penstock.toml").write_text('[events]\nkeep = "1h"\n')
+    queue = Diary()
+    await filled(queue, 3)
+    (lease,) = await leased(queue, 3)
+    for place, age_s in enumerate((3700.0, 3500.0, 10.0)):
+        told = settlement(lease, final=[(place, State.DELIVERED)], events=(str(age_s).encode(),))
+        await queue.settle([told], clock() - age_s)
+    async with scheduling(queue, config=tmp_path):
+        await trio.sleep(0.5)
+        assert (await queue.events("", 10))[1] == [b"3500.0", b"10.0"]
+        await trio.sleep(120)
+        assert (await queue.events("", 10))[1] == [b"10.0"]
 
 
 async def test_after_the_store_was_away_all_goes_on_and_the_operator_was_told_once(autojump_clock: MockClock) -> None:
