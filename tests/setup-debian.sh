@@ -4,6 +4,7 @@
 set -eu
 
 packages=(
+  python3-venv   # Debian's own Python, where it is the one that `make` uses
   postfix        # a real MTA: receives what we send, and is compared with
   opendkim       # judges our signatures, independently of our own code
   opendkim-tools # opendkim-testmsg, the same from a command line

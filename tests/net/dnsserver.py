@@ -14,6 +14,8 @@ import dns.rdatatype
 import dns.rrset
 import trio
 
+from workers.emulator.dns import bind_both
+
 Lie = Callable[[dns.message.QueryMessage], bytes | None]
 
 
@@ -108,12 +110,10 @@ async def dns_server(*lines: str, address: str = "127.0.0.1", port: int = 0) -> 
     server = DnsServer(address=address)
     server.add(*lines)
     async with trio.open_nursery() as nursery:
-        listeners = await trio.open_tcp_listeners(port, host=address)
-        server.port = listeners[0].socket.getsockname()[1]
-        sock = trio.socket.socket(type=trio.socket.SOCK_DGRAM)
+        listener, sock = await bind_both(address, port)
+        server.port = listener.socket.getsockname()[1]
         with sock:
-            await sock.bind((address, server.port))
-            nursery.start_soon(trio.serve_listeners, server._tcp, listeners)
+            nursery.start_soon(trio.serve_listeners, server._tcp, [listener])
             nursery.start_soon(server._udp, sock)
             yield server
             nursery.cancel_scope.cancel()

@@ -6,7 +6,6 @@ Usable outside pytest: `async with one_server(directory) as server:` gives its U
 import os
 import shutil
 import signal
-import socket
 import subprocess
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -19,6 +18,7 @@ import trio
 from sender.errors import BackendError
 from sender.queue.node import Command, Node
 from sender.settings.store_url import StoreUrl
+from tests.ports import free_port
 from workers.embedded import find_server
 
 HOST = "127.0.0.1"
@@ -188,10 +188,3 @@ def debian_redis() -> Path:
     found = shutil.which("redis-server")
     assert found is not None, "redis-server is missing: tests/setup-debian.sh installs it"
     return Path(found)
-
-
-def free_port() -> int:
-    """A port that nobody listens on, below the ephemeral ones are not: whoever else asks now gets another."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from sender.errors import BackendError
 from sender.queue.slots import SLOTS, slot
-from tests.redis.servers import HOST, Server, free_port, running, until
+from tests.ports import free_port
+from tests.redis.servers import HOST, Server, running, until
 
 SERVICE = "main"
 _DOWN_AFTER_MS = 500

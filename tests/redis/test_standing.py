@@ -53,7 +53,7 @@ async def test_nothing_starts_on_a_replica(server: Server, tmp_path: Path) -> No
 async def test_what_becomes_wrong_while_all_runs_is_told_and_shown(server: Server) -> None:
     queue = await open_queue(server.url)
     metrics, told = Metrics(), list[str]()
-    watch = StoreWatch(queue, metrics, told.append)
+    watch = StoreWatch(queue, told.append, metrics.store)
     labels = {"server": f"{HOST}:{server.port}"}
 
     def shown(name: str) -> float | None:
@@ -76,7 +76,7 @@ async def test_a_disk_that_stalls_is_told_as_long_as_it_does(tmp_path: Path, slo
     async with one_server(tmp_path / "server", environment=slow_disk.environment) as server:
         queue = await open_queue(server.url)
         told: list[str] = []
-        watch = StoreWatch(queue, Metrics(), told.append)
+        watch = StoreWatch(queue, told.append)
         await watch.run_once()
         with slow_disk.stalled():
             numbers = iter(range(100_000))

@@ -10,7 +10,8 @@ from urllib.parse import quote
 import trustme
 
 from sender.errors import BackendError
-from tests.redis.servers import HOST, Server, ask, debian_redis, free_port, until
+from tests.ports import free_port
+from tests.redis.servers import HOST, Server, ask, debian_redis, until
 
 GUIDE = Path(__file__).parents[2] / "deploy" / "README.md"
 
