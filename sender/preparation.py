@@ -56,7 +56,7 @@ class Preparer:
                 if held.campaign.identity.keys:
                     prepared.append((held, prepare(composed, held.campaign.identity.keys, now)))
                 else:
-                    batch.transactions.append(_transaction(held, composed, composed.content))
+                    batch.transactions.append(_transaction(held, composed, composed.head))
             except ContentError as error:
                 batch.unusable.append((held, error))
             except SigningError as error:
@@ -91,12 +91,14 @@ def _signature(answer: bytes | SigningError) -> bytes:
     return answer
 
 
-def _transaction(held: Held, composed: Composed, content: bytes) -> Transaction:
+def _transaction(held: Held, composed: Composed, head: bytes) -> Transaction:
     return Transaction(
         mail_from=composed.mail_from,
         rcpt=composed.rcpt,
-        content=content,
-        fit=len(composed.body) if composed.fit else 0,
+        head=head,
+        body=composed.body,
+        body_size=composed.size,
+        fit=composed.fit,
         eight_bit=composed.eight_bit,
         smtputf8=composed.smtputf8,
         tag=held,

@@ -9,7 +9,7 @@ from sender.errors import SigningError
 from sender.metrics import Metrics
 from sender.preparation import Preparer
 from tests.holding import campaign, held
-from tests.rig import EPOCH, KEY, Pen
+from tests.rig import EPOCH, KEY, SPEC, Pen
 
 STALE = type(KEY)(domain="shop.example", selector="old", algorithm=KEY.algorithm, not_after=EPOCH - 1)
 
@@ -92,3 +92,14 @@ async def test_each_envelope_is_in_exactly_one_list(fails: bool) -> None:
     out = [transaction.tag for transaction in batch.transactions]
     out += [one for one, _ in batch.unusable] + [one for one, _ in batch.unsigned]
     assert sorted(map(id, out)) == sorted(map(id, several))
+
+
+async def test_messages_that_wait_have_the_campaign_s_octets_in_common() -> None:
+    """A thousand sessions with two messages each would hold 20 MB of 10 kB messages otherwise."""
+    spec = SPEC | {"text": "Dear {{ first }},\n" + "the same for everybody\n" * 500}
+    batch = await preparer(Pen()).prepare(held(100, of=campaign(spec=spec)))
+    common = {id(piece): len(piece) for transaction in batch.transactions for piece in transaction.body}
+    own = sum(len(transaction.head) for transaction in batch.transactions)
+    assert {len(transaction.content) > 10_000 for transaction in batch.transactions} == {True}
+    assert sum(common.values()) < 15_000
+    assert own < 100 * 1_500

@@ -1,4 +1,4 @@
-"""One message out of a compiled campaign and an envelope: look-ups, a few encodings, two joins.
+"""One message out of a compiled campaign and an envelope: look-ups, and a few encodings.
 
 The hot path of the whole sender. Everything that is the same for every recipient was done in `template`.
 """
@@ -48,17 +48,18 @@ class Composer:
                 headers[compiled.message_id_at] = (b"message-id", message_id.encode("ascii"))
             for slot in compiled.slots:
                 headers[slot.place] = _checked(headers[slot.place][0], slot.whole(values))
-            body, known = _body(compiled, values)
+            body, relaxed, size = _body(compiled, values)
         except UnicodeEncodeError as error:
             raise ContentError("recipient", f"a value that is not text: {error.reason}") from error
         return Composed(
             tuple(headers),
             body,
+            size,
             f"{compiled.bounce_local}+{tokens.return_path}@{compiled.bounce_domain}",
             envelope.address,
             compiled.signed,
-            known,
-            compiled.fit and known is not None,
+            relaxed,
+            compiled.fit and relaxed is not None,
             compiled.eight_bit,
             compiled.smtputf8 or not envelope.address.isascii(),
         )
@@ -78,8 +79,8 @@ def _checked(name: bytes, whole: bytes) -> tuple[bytes, bytes]:
     return name, whole
 
 
-def _body(compiled: Compiled, values: dict[str, str]) -> tuple[bytes, bytes | None]:
-    """The body, and its relaxed form where no value changes anything around it."""
+def _body(compiled: Compiled, values: dict[str, str]) -> tuple[tuple[bytes, ...], tuple[bytes, ...] | None, int]:
+    """The body in pieces, their relaxed form where no value changes anything around it, and the octets of the body."""
     pieces, made, size = list(compiled.body), [], 0
     try:
         for place, value in compiled.values:
@@ -90,15 +91,15 @@ def _body(compiled: Compiled, values: dict[str, str]) -> tuple[bytes, bytes | No
                 raise ContentError("recipient", f"its values come to more than {OUTPUT_MAX:,} octets")
     except KeyError as error:
         raise ContentError(str(error.args[0]), "the recipient has no such field") from None
-    body = b"".join(pieces)
+    body, size = tuple(pieces), size + compiled.body_size
     if not all(map(plain, made)):
-        return body, None
-    return body, body if compiled.relaxed is None else _filled(compiled, made)
+        return body, None, size
+    return body, body if compiled.relaxed is None else _filled(compiled, made), size
 
 
-def _filled(compiled: Compiled, made: list[bytes]) -> bytes:
+def _filled(compiled: Compiled, made: list[bytes]) -> tuple[bytes, ...]:
     assert compiled.relaxed is not None
     pieces = list(compiled.relaxed)
     for (place, _), data in zip(compiled.values, made, strict=True):
         pieces[place] = data
-    return b"".join(pieces)
+    return tuple(pieces)

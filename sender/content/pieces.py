@@ -4,9 +4,11 @@ Fixed pieces are looked at once a campaign, and values, which are short, once a 
 claimed of the whole, and it is searched as any other content is.
 """
 
+import re
 from collections.abc import Sequence
 
 _EDGES = b" ."  # a space may meet another one, and a dot may begin a line
+_CHANGES = re.compile(rb"  |[\t\r\n\0]")
 
 
 def fit(pieces: Sequence[bytes]) -> bool:
@@ -24,7 +26,7 @@ def plain(value: bytes) -> bool:
     """Whether a value put between two pieces changes nothing that is known of them: neither `fit` nor their relaxed form."""
     if not value or value[0] in _EDGES or value[-1] in _EDGES:
         return False
-    return not (b"  " in value or b"\t" in value or b"\n" in value or b"\r" in value or b"\0" in value)
+    return _CHANGES.search(value) is None
 
 
 def _in_pairs(piece: bytes) -> bool:

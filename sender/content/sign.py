@@ -1,7 +1,7 @@
 """The worker's half of a DKIM signature (RFC 6376, RFC 8463): everything but the private key.
 
 The sequence: `prepare` selects and canonicalises the header fields, hashes, and leaves one digest a key; a signer turns
-the digests into signatures; `finish` puts them into their fields in front of the message. The l= tag is never used.
+the digests into signatures; `finish` puts them into their fields in front of the others. The l= tag is never used.
 """
 
 from binascii import b2a_base64
@@ -38,35 +38,36 @@ def prepare(composed: Composed, keys: Iterable[DkimKey], now: float) -> Prepared
     if not composed.signed.has_from:
         raise ContentError("from", "missing: a message without it can't be signed")
     stamp = int(now)
+    headers: dict[Canonicalization, bytes] = {}
     bodies: dict[Canonicalization, bytes] = {}
-    hashes = {mode: sha256(composed.signed.canonical(composed.headers, mode)) for mode in {key.headers for key in chosen}}
     digests: list[tuple[str, bytes]] = []
     begun: list[bytes] = []
     for key in chosen:
+        if key.headers not in headers:
+            headers[key.headers] = composed.signed.canonical(composed.headers, key.headers)
         if key.body not in bodies:
             bodies[key.body] = b2a_base64(_body_hash(composed, key.body), newline=False)
         expiry = b"" if key.expires_s is None else b" x=%d;" % (stamp + key.expires_s)
         frame = composed.signed.frame(key)
-        digest = hashes[key.headers].copy()
-        digest.update(frame.hashed % (stamp, expiry, bodies[key.body]))
-        digests.append((key.id, digest.digest()))
+        signed = headers[key.headers] + frame.hashed % (stamp, expiry, bodies[key.body])
+        digests.append((key.id, sha256(signed).digest()))
         begun.append(frame.field % (stamp, expiry, bodies[key.body]))
     return Prepared(digests=tuple(digests), fields=tuple(begun), composed=composed)
 
 
 def _body_hash(composed: Composed, mode: Canonicalization) -> bytes:
     if mode is Canonicalization.RELAXED and composed.relaxed is not None:
-        return sha256(relaxed_end(composed.relaxed)).digest()
-    return body_hash(composed.body, mode)
+        return sha256(relaxed_end(b"".join(composed.relaxed))).digest()
+    return body_hash(b"".join(composed.body), mode)
 
 
 def finish(prepared: Prepared, signatures: Sequence[bytes]) -> bytes:
-    """The message as it goes onto the wire, one signature a digest and in the same order; raises SigningError if not so."""
+    """What goes onto the wire before the body. One signature a digest and in the same order; raises SigningError if not so."""
     if len(signatures) != len(prepared.fields) or not all(signatures):
         raise SigningError(f"expected {len(prepared.fields)} signatures, found {sum(map(bool, signatures))}")
     parts = [field + _folded_base64(signature) for field, signature in zip(prepared.fields, signatures, strict=True)]
     parts += [field for _, field in prepared.composed.headers]
-    return b"".join([*parts, b"\r\n", prepared.composed.body])
+    return b"".join([*parts, b"\r\n"])
 
 
 def _folded_base64(signature: bytes) -> bytes:

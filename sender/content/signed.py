@@ -7,7 +7,7 @@ for it is put into its canonical form.
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sender.content.canonical import Canonicalization, canonical_headers
+from sender.content.canonical import Canonicalization, canonical_header
 from sender.content.rotation import DkimKey
 
 # RFC 6376 section 5.4.1 names what the meaning of a message hangs on; RFC 8058 section 4 wants both unsubscribe fields;
@@ -49,7 +49,7 @@ class SignedFields:
         fields = [headers[place] for place in places]
         self.has_from = any(name == b"from" for name, _ in fields)
         self._known = {
-            mode: [canonical_headers([field], mode) if field[1] else b"" for field in fields] for mode in Canonicalization
+            mode: [canonical_header(name, field, mode) if field else b"" for name, field in fields] for mode in Canonicalization
         }
         self._made = tuple((turn, place) for turn, place in enumerate(places) if not headers[place][1])
         self._listed = _folded_names([*(name for name, _ in fields), *OVERSIGNED])
@@ -59,7 +59,8 @@ class SignedFields:
         """What is hashed of one message's header before its DKIM-Signature."""
         parts = self._known[mode].copy()
         for turn, place in self._made:
-            parts[turn] = canonical_headers((headers[place],), mode)
+            name, field = headers[place]
+            parts[turn] = canonical_header(name, field, mode)
         return b"".join(parts)
 
     def frame(self, key: DkimKey) -> Frame:
@@ -67,7 +68,7 @@ class SignedFields:
         frame = self._frames.get(key.tags)
         if frame is None:
             field = b"DKIM-Signature: %b t=%%d;%%b\r\n h=%b;\r\n bh=%%b;\r\n b=" % (key.tags, self._listed)
-            hashed = canonical_headers([(_NAME, field + b"\r\n")], key.headers)[:-2]
+            hashed = canonical_header(_NAME, field + b"\r\n", key.headers)[:-2]
             frame = self._frames[key.tags] = Frame(field, hashed)
         return frame
 

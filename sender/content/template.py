@@ -74,6 +74,7 @@ class Compiled:
     eight_bit: bool = False
     smtputf8: bool = False
     signed: SignedFields = field(init=False)
+    body_size: int = field(init=False)  # octets of `body`, without any values
     relaxed: tuple[bytes, ...] | None = field(init=False)  # `body` as a signature covers it, where that is something else
     fit: bool = field(init=False)  # its fixed pieces are, for the wire
 
@@ -81,6 +82,7 @@ class Compiled:
         relaxed = tuple(map(relaxed_piece, self.body))
         object.__setattr__(self, "relaxed", None if relaxed == self.body else relaxed)
         object.__setattr__(self, "fit", fit(self.body))
+        object.__setattr__(self, "body_size", sum(map(len, self.body)))
         object.__setattr__(self, "signed", SignedFields(self.headers))
 
     def missing(self, available: Iterable[str]) -> list[str]:

@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import NamedTuple, assert_never
 
 from sender.errors import ConfigError, ConfigErrors
+from sender.keyed_hash import KeyedHash
 
 _LINE = re.compile(r"([a-z0-9])\s+([0-9a-fA-F]{32,})")
 _TOKEN = re.compile(r"([a-z0-9._-]{1,64})-([0-9a-f]{1,8})([a-z0-9])([a-z2-7]{16})", re.IGNORECASE | re.ASCII)
@@ -54,7 +55,7 @@ class TokenKeys:
         """`keys` maps a name, one of a-z and 0-9, to at least 16 secret octets; the first one makes new tokens."""
         if not keys or any(not re.fullmatch("[a-z0-9]", name) or len(key) < 16 for name, key in keys.items()):
             raise ConfigError("token keys", "", "at least one key; a name is one of a-z, 0-9; a key has at least 16 octets")
-        self._keys = MappingProxyType(dict(keys))
+        self._keys = MappingProxyType({name: KeyedHash(key) for name, key in keys.items()})
         self._current = next(iter(keys))
 
     def __repr__(self) -> str:
@@ -98,6 +99,6 @@ class TokenKeys:
 
     def _make(self, name: str, campaign: str, ordinal: int) -> Tokens:
         stem = f"{campaign}-{ordinal:x}{name}"
-        mac = hmac.digest(self._keys[name], stem.encode(), "sha256")
+        mac = self._keys[name].digest(stem.encode())
         marks = b32encode(mac[:30]).decode("ascii").lower()  # five octets make eight characters: 10 make 16
         return Tokens(stem + marks[:16], stem + marks[16:32], stem + marks[32:])

@@ -58,11 +58,11 @@ class Conversation:
 
     async def turn(self) -> list[Event]:
         """Write all there is, then wait for octets and feed them to the machine: what they came to."""
-        self.stream.step = self.machine.step
+        step = self.stream.step = self.machine.step
         if not self._unsent:
             self._unsent = memoryview(self.machine.data_to_send())
         data = await self._write() if self._unsent else None
-        return self._feed(await self._read() if data is None else data)
+        return self._feed(step, await self._read(step) if data is None else data)
 
     async def start_tls(self, context: ssl.SSLContext, host: str, session: ssl.SSLSession | None) -> None:
         """Do the handshake that the machine asked for, then let it go on."""
@@ -103,10 +103,10 @@ class Conversation:
             data = self.stream.receive_nowait()
         return data
 
-    async def _read(self) -> bytes:
+    async def _read(self, step: Step) -> bytes:
         if self._since is None:
             self._since = trio.current_time()
-        limit_s = self._deadlines[self.machine.step]
+        limit_s = self._deadlines[step]
         self._limit(self._since + limit_s, _no_reply(limit_s), slack_s=limit_s * _SLACK)
         return await self.stream.receive_some()
 
@@ -116,8 +116,7 @@ class Conversation:
         if not deadline <= self._scope.deadline <= deadline + slack_s:
             self._scope.deadline = deadline + slack_s
 
-    def _feed(self, data: bytes) -> list[Event]:
-        step = self.machine.step
+    def _feed(self, step: Step, data: bytes) -> list[Event]:
         if not data:
             raise TransportError(step, TransportKind.CLOSED, "connection closed")
         self.heard_at = trio.current_time()

@@ -169,6 +169,11 @@ class SignerPool:
             hung=self._hung[link],
         )
 
+    @property
+    def waiting(self) -> int:
+        """Jobs that no signer has been given yet."""
+        return len(self._waiting) + len(self._suspects)
+
     def _dispatch(self) -> None:
         """Hand jobs out while there is room. Suspects come first and each alone: a signer that has other work drains."""
         while self._suspects or self._waiting:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import trio
+from msgspec import Struct
 
 from sender.errors import SigningError
 from sender.net.signing_wire import FAREWELL, Frame, FrameReader, WireError, answers_of, jobs_frame
@@ -32,8 +33,7 @@ class Call:
                 self.done.set()
 
 
-@dataclass(slots=True, eq=False)
-class Job:
+class Job(Struct, eq=False):
     """A digest to sign, on its way to whichever signer will."""
 
     key: bytes

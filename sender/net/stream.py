@@ -16,7 +16,7 @@ from sender.model import Step
 from sender.net import tls
 from sender.net.turnstile import Turnstile
 
-_READ = 65_536  # more than a TLS record: what OpenSSL has decrypted never stays behind where no wait would notice it
+_READ = 16_384  # a TLS record: what OpenSSL has decrypted never stays behind where no wait would notice it
 # What TLS is given at a time, one record (RFC 8446 section 5.1): of more, OpenSSL says nothing until all of it has gone, and
 # nobody could tell how much the peer has of a write that got stuck.
 _RECORD = 16_384
@@ -60,13 +60,10 @@ class Stream:
         self.tls_version = ""  # as `ssl` names it: "TLSv1.3"; "" in clear
         self.cipher = ""
         self.resumed = False
+        self.closed = False  # by us
 
     def __repr__(self) -> str:
         return f"<Stream {self.peer} {self.tls_version or 'clear'}{' closed' if self.closed else ''}>"
-
-    @property
-    def closed(self) -> bool:
-        return self._sock.fileno() < 0
 
     @property
     def tls_session(self) -> ssl.SSLSession | None:
@@ -161,6 +158,7 @@ class Stream:
 
     def close(self) -> None:
         """Let go of the socket, at once and without a word."""
+        self.closed = True
         self._sock.close()
 
 

@@ -10,7 +10,7 @@ import math
 
 import trio
 
-MOST = 8  # a turn is a message's work, 0.3 to 0.4 ms: a pass takes some 6 ms
+MOST = 4  # a turn is a message's work, 0.2 to 0.4 ms: a pass takes some milliseconds
 
 
 class Turnstile(trio.abc.Instrument):

@@ -44,8 +44,8 @@ class Capabilities:
             return Reply(code=553, enhanced="5.6.7", lines=("needs SMTPUTF8, which the receiver does not offer",))
         if transaction.eight_bit and not self.eight_bit:
             return Reply(code=554, enhanced="5.6.3", lines=("needs 8BITMIME, which the receiver does not offer",))
-        if self.size and len(transaction.content) > self.size:
-            text = f"{len(transaction.content)} octets are more than the {self.size} the receiver takes"
+        if self.size and transaction.size > self.size:
+            text = f"{transaction.size} octets are more than the {self.size} the receiver takes"
             return Reply(code=552, enhanced="5.3.4", lines=(text,))
         return None
 

@@ -23,7 +23,7 @@ from sender.errors import LocalProtocolError, RemoteProtocolError
 from sender.model import Pipelining, Reply, Result, Step, TlsPolicy, Transaction
 from sender.smtp import command
 from sender.smtp.capability import Capabilities
-from sender.smtp.dialogue import Dialogue, accepted
+from sender.smtp.dialogue import Dialogue
 from sender.smtp.event import Event, Finished, Goodbye, Greeted, NoTls, Ready, StartTls, TurnedAway
 from sender.smtp.pipeline import Limits, Pipeline
 from sender.smtp.reply import ReplyError, ReplyParser
@@ -212,23 +212,22 @@ class Client:
         if reply.code == 421:
             self._turned_away(reply, events)
             return
-        step, transfer = self._dialogue.head(reply)
+        step, transfer, right = self._dialogue.head(reply)
         if transfer is not None:
-            results = self._pipeline.answer(step, transfer, reply)
+            results = self._pipeline.answer(step, transfer, reply, right)
             if results:
                 events.extend(map(Finished, results))
         elif step is Step.RSET:
-            if not accepted(step, reply):
+            if not right:
                 raise RemoteProtocolError(step, f"refused: {reply}")
             self._dialogue.answered()
             self._pipeline.after_reset()
             return
         else:
-            self._opening(step, reply, events)
+            self._opening(step, reply, right, events)
         self._dialogue.answered()
 
-    def _opening(self, step: Step, reply: Reply, events: list[Event]) -> None:
-        right = accepted(step, reply)
+    def _opening(self, step: Step, reply: Reply, right: bool, events: list[Event]) -> None:
         if step is Step.GREETING and right:
             events.append(Greeted(reply))
             self._dialogue.ask(Step.EHLO, command.ehlo(self._options.ehlo))
@@ -284,7 +283,7 @@ class Client:
 
     def _turned_away(self, reply: Reply, events: list[Event]) -> None:
         """421: it answers what was asked first, if anything was; commands still in our hands stay there."""
-        step, transfer = self._dialogue.head(reply) if self._dialogue.answerable else (self.step, None)
+        step, transfer, _ = self._dialogue.head(reply) if self._dialogue.answerable else (self.step, None, False)
         events.extend(map(Finished, self._pipeline.turned_away(step, transfer, reply)))
         if self._dialogue.answerable:
             self._dialogue.answered()

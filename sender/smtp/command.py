@@ -57,16 +57,14 @@ def bdat(size: int, *, last: bool) -> bytes:
     return b"BDAT %d LAST\r\n" % size if last else b"BDAT %d\r\n" % size
 
 
-def check_content(content: bytes, *, fit: int = 0) -> None:
+def check_content(content: bytes) -> None:
     """Refuse content that is empty, lacks its final CRLF, or holds a NUL or a CR or LF outside a pair (RFC 5321 section 2.3.8).
 
-    Those are what SMTP smuggling is made of: some receiver takes one of them for the end of the data. The last `fit` octets
-    are known to be as they should, and are not searched again: a tenth of what a message costs us would go into that.
+    Those are what SMTP smuggling is made of: some receiver takes one of them for the end of the data.
     """
     if not content.endswith(b"\r\n"):
         raise LocalProtocolError("content does not end with CRLF")
-    content = _searched(content, fit)
-    if b"\0" in content:
+    if 0 in content:
         raise LocalProtocolError("content holds a NUL")
     # Taking every CR out and putting one before each LF gives the same octets only if they came in pairs. Replacing single
     # octets is what bytes do fastest: a third of the time of counting CR, LF and pairs.
@@ -74,28 +72,11 @@ def check_content(content: bytes, *, fit: int = 0) -> None:
         raise LocalProtocolError("content holds a CR or LF outside a CRLF pair")
 
 
-def dot_stuff(content: bytes, *, fit: int = 0) -> bytes:
-    """Double the dot that begins a line (RFC 5321 section 4.5.2); the same object when there is none.
-
-    No line of the last `fit` octets begins with one, and they begin a line.
-    """
-    if fit:
-        head = _searched(content, fit)
-        stuffed = dot_stuff(head)
-        return content if stuffed is head else stuffed + content[-fit:]
+def dot_stuff(content: bytes) -> bytes:
+    """Double the dot that begins a line (RFC 5321 section 4.5.2); the same object when there is none."""
     if content.rfind(b"\r\n.") >= 0:  # there is seldom one, and from the right bytes search in a third of the time
         content = content.replace(b"\r\n.", b"\r\n..")
     return b"." + content if content.startswith(b".") else content
-
-
-def _searched(content: bytes, fit: int) -> bytes:
-    """What is before the octets that are known to be fit; it ends a line."""
-    if not fit:
-        return content
-    head = content[:-fit]
-    if head and not head.endswith(b"\r\n"):
-        raise LocalProtocolError("what is said to be fit does not begin a line")
-    return head
 
 
 def _greet(verb: str, name: str) -> bytes:
@@ -107,9 +88,10 @@ def _greet(verb: str, name: str) -> bytes:
 def _path(address: str, *, smtputf8: bool) -> str:
     if _UNSAFE.search(address):
         raise LocalProtocolError(f"address {address!r}: control characters, spaces and angle brackets can't be sent")
-    if not (smtputf8 or address.isascii()):
+    plain = address.isascii()
+    if not (smtputf8 or plain):
         raise LocalProtocolError(f"address {address!r} needs SMTPUTF8")
-    if len(address.encode()) > MAX_PATH:
+    if (len(address) if plain else len(address.encode())) > MAX_PATH:
         raise LocalProtocolError(f"address {address[:40]!r}… is over {MAX_PATH} octets")
     return address
 

@@ -11,7 +11,7 @@ The rules of the session are here:
 """
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from sender.errors import RemoteProtocolError
@@ -31,15 +31,6 @@ _RIGHT: Mapping[Step, frozenset[int]] = MappingProxyType(
         Step.RSET: _COMPLETED,
     }
 )
-
-
-def accepted(step: Step, reply: Reply) -> bool:
-    """Whether the reply lets the step succeed; raises RemoteProtocolError when it is no answer to it at all."""
-    if reply.code in _RIGHT[step]:
-        return True
-    if reply.code >= 400:
-        return False
-    raise RemoteProtocolError(step, f"out of place: {reply}")
 
 
 class Dialogue:
@@ -75,14 +66,22 @@ class Dialogue:
         self._expected.append((step, transfer))
         self._unsent += 1
 
-    def ask_for_content(self, line: bytes, transfer: Transfer) -> None:
-        """Like `ask`, for the piece that ends a transfer's content."""
-        self.ask(Step.DOT, line, transfer)
-        self._ends.append((len(self._output), transfer))
+    def ask_several(self, script: Sequence[tuple[Step, bytes]], transfer: Transfer) -> None:
+        """Like `ask`, for lines that go out together."""
+        for step, line in script:
+            self._output.append(line)
+            self._expected.append((step, transfer))
+        self._unsent += len(script)
 
-    def say(self, data: bytes) -> None:
-        """Octets that have no reply of their own."""
-        self._output.append(data)
+    def ask_for_content(self, transfer: Transfer, before: bytes = b"", behind: bytes = b"") -> None:
+        """Like `ask`, for a transfer's content with what frames it; once it was written nobody needs it any more."""
+        self._output.append(before)
+        self._output += transfer.content
+        self._output.append(behind)
+        self._expected.append((Step.DOT, transfer))
+        self._unsent += 1
+        self._ends.append((len(self._output), transfer))
+        transfer.content = ()
 
     def expect_greeting(self) -> None:
         self._expected.append((Step.GREETING, None))
@@ -110,11 +109,18 @@ class Dialogue:
         self._output.clear()
         self._ends.clear()
 
-    def head(self, reply: Reply) -> tuple[Step, Transfer | None]:
-        """What this reply answers; it stays due until `answered`. Raises RemoteProtocolError when nothing was asked."""
+    def head(self, reply: Reply) -> tuple[Step, Transfer | None, bool]:
+        """What this reply answers, and whether it lets that succeed; it stays due until `answered`.
+
+        Raises RemoteProtocolError when nothing was asked, or when it is no answer to that at all.
+        """
         if len(self._expected) == self._unsent:
             raise RemoteProtocolError(self.step or Step.MAIL, f"a reply to nothing we asked: {reply}")
-        return self._expected[0]
+        step, transfer = self._expected[0]
+        right = reply.code in _RIGHT[step]
+        if not right and reply.code < 400:
+            raise RemoteProtocolError(step, f"out of place: {reply}")
+        return step, transfer, right
 
     def answered(self) -> None:
         self._expected.popleft()

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from msgspec import Struct
+
 from sender.model import Reply, Result, Step
 from sender.smtp.capability import Capabilities
 
@@ -36,9 +38,8 @@ class Ready:
     capabilities: Capabilities
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """One transaction has its result."""
+class Finished(Struct, frozen=True):
+    """One transaction has its result. Cheap to make: there is one for each message."""
 
     result: Result
 

@@ -27,7 +27,7 @@ from sender.errors import LocalProtocolError, RemoteProtocolError
 from sender.model import Pipelining, Reply, Result, Step, Transaction
 from sender.smtp import command
 from sender.smtp.capability import Capabilities
-from sender.smtp.dialogue import Dialogue, accepted
+from sender.smtp.dialogue import Dialogue
 from sender.smtp.transfer import Transfer
 
 _COMMAND_UNKNOWN = frozenset({500, 501, 502, 504})  # to BDAT: the octets behind it may be read as commands
@@ -96,9 +96,9 @@ class Pipeline:
         self._dialogue.ask(Step.RSET, command.RSET)
         self._must_reset = False
 
-    def answer(self, step: Step, transfer: Transfer, reply: Reply) -> list[Result]:
-        """Settle what a reply settles; raises RemoteProtocolError when it is out of place."""
-        return _ON[step](self, transfer, reply, accepted(step, reply))
+    def answer(self, step: Step, transfer: Transfer, reply: Reply, right: bool) -> list[Result]:
+        """Settle what a reply settles, which lets the step succeed or not; RemoteProtocolError when it is out of place."""
+        return _ON[step](self, transfer, reply, right)
 
     def after_reset(self) -> None:
         """RSET was answered: in lock-step, what waited for it goes on."""
@@ -131,11 +131,10 @@ class Pipeline:
         return Result(transaction=transfer.transaction, step=step, error=error, in_doubt=in_doubt)
 
     def _prepare(self, transaction: Transaction) -> Transfer:
-        command.check_content(transaction.content, fit=transaction.fit)
-        transfer = Transfer(transaction, transaction.content)
+        transfer = self._transfer(transaction)
         mail = command.mail(
             transaction.mail_from,
-            size=len(transaction.content) if self._capabilities.size is not None else None,
+            size=transaction.size if self._capabilities.size is not None else None,
             eight_bit=transaction.eight_bit,
             smtputf8=transaction.smtputf8,
         )
@@ -143,8 +142,17 @@ class Pipeline:
         transfer.script = [(Step.MAIL, mail), (Step.RCPT, rcpt)]
         if self._bdat is None:
             transfer.script.append((Step.DATA, command.DATA))
-            transfer.content = command.dot_stuff(transaction.content, fit=transaction.fit)
         return transfer
+
+    def _transfer(self, transaction: Transaction) -> Transfer:
+        """The content as it goes on the wire. What is known of a body is not searched again: a tenth of a message's cost."""
+        head, body, fit = transaction.head, transaction.body, transaction.fit
+        searched = head if fit else transaction.content
+        command.check_content(searched)
+        content = searched if self._bdat is not None else command.dot_stuff(searched)
+        if content is searched:
+            return Transfer(transaction, (head, *body))
+        return Transfer(transaction, (content, *body) if fit else (content,))
 
     def _begin(self) -> None:
         """Ask for what is waiting, as soon as the mode lets its commands go out.
@@ -159,7 +167,7 @@ class Pipeline:
             if self._must_reset or (self._bdat is not None and self._open):
                 self.reset()
             self._open.append(transfer)
-            self._octets += len(transfer.content)
+            self._octets += transfer.size
             if self._bdat is None:
                 self._current = transfer
             if self.mode is not Pipelining.LOCKSTEP:
@@ -168,12 +176,10 @@ class Pipeline:
                 self._next_line(transfer)
 
     def _ask_all(self, transfer: Transfer) -> None:
-        for step, line in transfer.script:
-            self._dialogue.ask(step, line, transfer)
+        self._dialogue.ask_several(transfer.script, transfer)
         transfer.script = []
         if self._bdat is not None:
-            self._dialogue.say(command.bdat(len(transfer.content), last=True))
-            self._dialogue.ask_for_content(transfer.content, transfer)
+            self._dialogue.ask_for_content(transfer, before=command.bdat(transfer.size, last=True))
 
     def _next_line(self, transfer: Transfer) -> None:
         step, line = transfer.script.pop(0)
@@ -205,8 +211,7 @@ class Pipeline:
             return results + self._without_content(transfer)
         self._current = None
         if transfer.answer is None:
-            self._dialogue.say(transfer.content)
-            self._dialogue.ask_for_content(command.END_OF_DATA, transfer)
+            self._dialogue.ask_for_content(transfer, behind=command.END_OF_DATA)
         else:
             self._dialogue.ask(Step.DOT, command.END_OF_DATA, transfer)
         self._begin()
@@ -246,7 +251,7 @@ class Pipeline:
 
     def _finish(self) -> Result:
         transfer = self._open.popleft()
-        self._octets -= len(transfer.content)
+        self._octets -= transfer.size
         return transfer.result()
 
 

@@ -9,7 +9,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519, padding, rsa, utils
 
-from sender.content.canonical import Canonicalization, body_hash, canonical_headers
+from sender.content.canonical import Canonicalization, body_hash, canonical_header
 
 Field = tuple[bytes, bytes]
 
@@ -40,8 +40,8 @@ def checked(fields: list[Field], body: bytes, signature: Field, record: str) -> 
             chosen.append(left.pop(places[-1]))
     blank = re.sub(rb"([;:\s]b=)[^;]*", rb"\1", signature[1].removesuffix(b"\r\n")) + b"\r\n"
     mode = Canonicalization(header_mode)
-    digest = sha256(canonical_headers(chosen, mode) + canonical_headers([(signature[0], blank)], mode)[:-2]).digest()
-    return body_right, _signed(record, digest, b64decode(tag["b"]))
+    signed = b"".join(canonical_header(name, field, mode) for name, field in [*chosen, (signature[0], blank)])[:-2]
+    return body_right, _signed(record, sha256(signed).digest(), b64decode(tag["b"]))
 
 
 def _signed(record: str, digest: bytes, signature: bytes) -> bool:

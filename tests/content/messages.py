@@ -44,9 +44,14 @@ def composed(
     return Composer(KEYS).compose(compiled(**changes), envelope, NOW)
 
 
+def whole(message: Composed) -> bytes:
+    """The message as it would go out unsigned."""
+    return message.head + b"".join(message.body)
+
+
 def read(message: Composed) -> EmailMessage:
     """The message as the standard library reads it."""
-    found = message_from_bytes(message.content, policy=policy.default)
+    found = message_from_bytes(whole(message), policy=policy.default)
     assert isinstance(found, EmailMessage)
     return found
 
@@ -61,12 +66,13 @@ def part(message: Composed, kind: str) -> str:
 
 def assert_wire_form(message: Composed) -> None:
     """What must hold of every message: line ends, lengths, well-formed fields that are the planned ones, 7 bits."""
-    content = message.content
+    content = whole(message)
     assert content.endswith(b"\r\n")
     assert content.count(b"\r\n") == content.count(b"\r") == content.count(b"\n")
     assert b"\0" not in content
     assert max(map(len, content.split(b"\r\n"))) <= 998
-    assert message.body.isascii() or message.eight_bit
+    assert b"".join(message.body).isascii() or message.eight_bit
+    assert message.size == len(b"".join(message.body))
     names = [name for name, _ in message.headers]
     assert all(whole.lower().startswith(name + b":") for name, whole in message.headers)
     found = message_from_bytes(content, policy=policy.compat32)

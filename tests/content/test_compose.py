@@ -10,7 +10,7 @@ from sender.content.compose import Composer
 from sender.content.token import Purpose
 from sender.errors import ConfigErrors, ContentError
 from sender.model import Envelope
-from tests.content.messages import KEYS, NOW, assert_wire_form, compiled, composed, part, read
+from tests.content.messages import KEYS, NOW, assert_wire_form, compiled, composed, part, read, whole
 
 PNG = bytes(range(256)) * 40
 
@@ -127,7 +127,7 @@ def test_return_path_of_its_own() -> None:
 def test_smtputf8_is_flagged_and_never_downgraded() -> None:
     message = composed(to="zoé@d.example")
     assert message.smtputf8
-    assert "To: zoé@d.example\r\n".encode() in message.content
+    assert "To: zoé@d.example\r\n".encode() in whole(message)
     for sender, needed in (("Zoé <zoé@shop.example>", True), ("Zoé <zoe@bücher.example>", False)):
         changes: dict[str, Any] = {"from": sender}
         assert composed(**changes).smtputf8 is needed

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sender.content.canonical import Canonicalization, canonical_body, relaxed_end
 from sender.content.pieces import fit
 from sender.smtp.command import check_content, dot_stuff
-from tests.content.messages import composed
+from tests.content.messages import composed, whole
 
 FIXED = st.text("ab \t\n.=é", max_size=12)
 VALUE = st.text("ab \t\n.=é<", max_size=6)
@@ -23,11 +23,13 @@ def test_pieces_come_to_what_the_whole_does(pieces: list[str], value: str, html:
     text = "{{ first }}".join(["-", *pieces, "-"])
     parts: dict[str, Any] = {"text": None, "html": text} if html else {"text": text, "html": None}
     message = composed({"first": value}, **parts)
+    body = b"".join(message.body)
+    assert message.size == len(body)
     if message.relaxed is not None:
-        assert relaxed_end(message.relaxed) == canonical_body(message.body, Canonicalization.RELAXED)
+        assert relaxed_end(b"".join(message.relaxed)) == canonical_body(body, Canonicalization.RELAXED)
     if message.fit:
-        check_content(message.body)
-        assert dot_stuff(message.body) is message.body
+        check_content(body)
+        assert dot_stuff(body) is body
 
 
 @pytest.mark.parametrize(("text", "same"), [("Dear {{ first }}, hello.\n", True), ("Dear\t{{ first }},  hello. \n", False)])
@@ -66,4 +68,4 @@ def test_what_is_not_fit(pieces: list[bytes]) -> None:
 def test_a_message_with_a_line_of_dots_is_searched_and_stuffed() -> None:
     message = composed({"first": "Ann"}, text="Dear {{ first }},\n.\n..x\n", html=None)
     assert not message.fit
-    assert b"\r\n=2E\r\n...x\r\n" in dot_stuff(message.content)
+    assert b"\r\n=2E\r\n...x\r\n" in dot_stuff(whole(message))

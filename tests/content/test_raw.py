@@ -13,7 +13,7 @@ from sender.content.spec import parse
 from sender.content.template import compile_campaign
 from sender.errors import ConfigErrors, ContentError
 from sender.model import Envelope
-from tests.content.messages import KEYS, NOW, assert_wire_form, corpus_json, read
+from tests.content.messages import KEYS, NOW, assert_wire_form, corpus_json, read, whole
 
 HEAD = b"From: a@shop.example\r\nSubject: =?utf-8?q?caf=C3=A9?=\r\n folded\r\n"
 
@@ -28,12 +28,12 @@ def composed(message: bytes, to: str = "ann@customer.example") -> Composed:
 def test_what_lacks_is_added_and_the_rest_left_alone() -> None:
     message = composed(HEAD + b"X-Odd:value\r\n\r\nbody\r\n")
     assert_wire_form(message)
-    assert message.content.startswith(HEAD + b"X-Odd:value\r\nDate: ")
-    assert message.body == b"body\r\n"
+    assert whole(message).startswith(HEAD + b"X-Odd:value\r\nDate: ")
+    assert message.body == (b"body\r\n",)
     assert read(message)["subject"] == "café folded"
     assert read(message)["message-id"] == f"<{KEYS.make('order-1', 0).message_id}@shop.example>"
     own = HEAD + b"Date: Wed, 18 Nov 2026 08:26:40 +0000\r\nMESSAGE-ID: <x@y.example>\r\n\r\nbody\r\n"
-    assert composed(own).content == own
+    assert whole(composed(own)) == own
     assert KEYS.verify_return_path(message.mail_from) == ("order-1", 0)
 
 
@@ -43,8 +43,8 @@ def test_what_lacks_is_added_and_the_rest_left_alone() -> None:
 )
 @pytest.mark.row("S2")
 def test_line_ends(body: bytes, expected: bytes) -> None:
-    assert composed(HEAD + b"\r\n" + body).body == expected
-    assert composed(HEAD.replace(b"\r\n", b"\n") + b"\n" + body).body == expected
+    assert composed(HEAD + b"\r\n" + body).body == (expected,)
+    assert composed(HEAD.replace(b"\r\n", b"\n") + b"\n" + body).body == (expected,)
 
 
 @pytest.mark.row("S1")
@@ -86,7 +86,7 @@ def test_refused(message: bytes, why: str) -> None:
 @pytest.mark.row("S9")
 def test_octets_over_127_are_flagged_and_never_changed() -> None:
     message = composed(HEAD + b"\r\n\xff\xfe\r\n")
-    assert (message.eight_bit, message.smtputf8, message.body) == (True, False, b"\xff\xfe\r\n")
+    assert (message.eight_bit, message.smtputf8, message.body) == (True, False, (b"\xff\xfe\r\n",))
     assert composed(HEAD + "X-Note: é\r\n\r\n".encode()).smtputf8
 
 

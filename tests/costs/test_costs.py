@@ -45,8 +45,8 @@ MOST: Mapping[str, float] = MappingProxyType(
         "store commands": 0.117,  # 0.1125: the scripts in them, one for each lease that has news
         "commands in the store": 1.46,  # 1.41: a bit for each message; all else is once for many
         "task turns": 1.47,  # 1.42: one of the session, and its part of preparing, signing, leasing and settling
-        "calls": 665,  # 646 of functions, Python's and C's
-        "allocations": 720,  # 699 blocks; those that the interpreter keeps ready do not count
+        "calls": 645,  # 624 of functions, Python's and C's
+        "allocations": 625,  # 605 blocks; those that the interpreter keeps ready do not count
     }
 )
 

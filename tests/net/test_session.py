@@ -129,7 +129,7 @@ async def test_the_time_of_each_wait_is_observed_by_step(scene: Scene) -> None:
 @pytest.mark.row("S1")
 async def test_content_that_breaks_the_rules_ends_its_own_message_only(scene: Scene) -> None:
     session = await scene.world.session(OPTIONS)
-    bad = Transaction(mail_from="b@out.test", rcpt="a@a.test", content=b"Subject: x\n\nbare\r\n")
+    bad = Transaction(mail_from="b@out.test", rcpt="a@a.test", head=b"Subject: x\n\nbare\r\n")
     work = Work([bad, message(1)])
     await session.pump(work.take, work.done)
     work.check()

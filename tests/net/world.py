@@ -70,7 +70,7 @@ def destination(*hosts: str) -> Destination:
 def message(number: int, octets: int = 200) -> Transaction:
     line = b"0123456789abcdef" * 4 + b"\r\n"
     content = f"Subject: {number}\r\n\r\n".encode() + line * max(1, octets // len(line))
-    return Transaction(mail_from="b@out.example.test", rcpt=f"r{number}@a.test", content=content, tag=number)
+    return Transaction(mail_from="b@out.example.test", rcpt=f"r{number}@a.test", head=content, tag=number)
 
 
 class Work:

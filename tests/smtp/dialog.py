@@ -72,7 +72,7 @@ def transaction(number: int, described: str = "") -> Transaction:
     return Transaction(
         mail_from=f"bounce+{number}@out.example",
         rcpt=f"user{number}@example.com",
-        content=content,
+        head=content,
         eight_bit="eight_bit" in described,
         smtputf8="smtputf8" in described,
         tag=number,

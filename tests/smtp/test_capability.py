@@ -12,7 +12,7 @@ def offered(*lines: str) -> Capabilities:
 
 def message(*, eight_bit: bool = False, smtputf8: bool = False) -> Transaction:
     return Transaction(
-        mail_from="a@out.example", rcpt="b@example.com", content=b"x" * 98 + b"\r\n", eight_bit=eight_bit, smtputf8=smtputf8
+        mail_from="a@out.example", rcpt="b@example.com", head=b"x" * 98 + b"\r\n", eight_bit=eight_bit, smtputf8=smtputf8
     )
 
 

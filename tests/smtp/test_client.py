@@ -15,7 +15,7 @@ from sender.smtp.pipeline import Limits
 
 
 def message(content: bytes = b"Hello\r\n", rcpt: str = "user@example.com") -> Transaction:
-    return Transaction(mail_from="bounce@out.example", rcpt=rcpt, content=content)
+    return Transaction(mail_from="bounce@out.example", rcpt=rcpt, head=content)
 
 
 def ready(mode: Pipelining = Pipelining.GROUP, *offers: str, limits: Limits | None = None) -> Client:
@@ -243,7 +243,7 @@ def test_what_a_lost_session_had_open_does_not_wait_for_the_collector(mode: Pipe
     tag = Tag()
     held = weakref.ref(tag)
     client = ready(mode)
-    client.send(Transaction(mail_from="bounce@out.example", rcpt="user@example.com", content=b"Hello\r\n", tag=tag))
+    client.send(Transaction(mail_from="bounce@out.example", rcpt="user@example.com", head=b"Hello\r\n", tag=tag))
     client.data_to_send()
     client.lost("connection lost")
     gc.disable()
@@ -252,3 +252,62 @@ def test_what_a_lost_session_had_open_does_not_wait_for_the_collector(mode: Pipe
         assert held() is None
     finally:
         gc.enable()
+
+
+HEAD, PIECES = b".A: b\r\n\r\n", (b"Dear ", b"Ann", b",\r\nbye.\r\n")
+
+
+def in_pieces(*body: bytes, head: bytes = HEAD, fit: bool = True) -> Transaction:
+    return Transaction(
+        mail_from="b@out.example", rcpt="a@a.example", head=head, body=body, body_size=sum(map(len, body)), fit=fit
+    )
+
+
+def as_written(mode: Pipelining, transaction: Transaction, *offers: str) -> bytes:
+    """What goes out behind the commands."""
+    client = ready(mode, "SIZE", *offers)
+    client.send(transaction)
+    commands = client.data_to_send()
+    assert b" SIZE=%d" % transaction.size in commands
+    if offers:
+        return commands.partition(b"LAST\r\n")[2]
+    client.receive(b"250 Ok\r\n250 Ok\r\n354 Go\r\n")
+    return client.data_to_send()
+
+
+@pytest.mark.parametrize("fit", [True, False])
+def test_a_message_in_pieces_is_written_as_one(fit: bool) -> None:
+    """Whether or not it has to be searched; a dot that begins a line is doubled for DATA alone."""
+    transaction = in_pieces(*PIECES, fit=fit)
+    assert as_written(Pipelining.GROUP, transaction) == b"..A: b\r\n\r\nDear Ann,\r\nbye.\r\n.\r\n"
+    assert as_written(Pipelining.CHAIN, transaction, "CHUNKING") == transaction.content == b".A: b\r\n\r\nDear Ann,\r\nbye.\r\n"
+
+
+def test_the_end_of_a_message_in_pieces_is_found() -> None:
+    """Nobody but the kernel has what stands in front of it, as long as that is not known to have gone."""
+    client = ready(Pipelining.CHAIN)
+    client.send(in_pieces(*PIECES))
+    client.data_to_send()
+    client.receive(b"250 Ok\r\n250 Ok\r\n354 Go\r\n")
+    client.send(message(b"another\r\n"))
+    written = client.data_to_send()
+    behind = len(written.partition(b"\r\n.\r\n")[2])
+    assert 0 < behind < len(written)
+    results = [each.in_doubt for each in client.lost("closed", unsent=behind)]
+    assert results == [True, False]
+    again = ready()
+    again.send(in_pieces(*PIECES))
+    again.data_to_send()
+    again.receive(b"250 Ok\r\n250 Ok\r\n354 Go\r\n")
+    again.data_to_send()
+    assert [each.in_doubt for each in again.lost("closed", unsent=1)] == [False]
+
+
+@pytest.mark.parametrize("bad", [b"\n", b"\r", b"\0", b"\n.\n", b"\n.\r\n"])
+def test_pieces_that_nobody_vouches_for_are_searched(bad: bytes) -> None:
+    with pytest.raises(LocalProtocolError):
+        ready().send(in_pieces(b"Dear ", bad, b"bye.\r\n", fit=False))
+    with pytest.raises(LocalProtocolError):
+        ready().send(in_pieces(*PIECES, head=b"A: b" + bad + b"c\r\n\r\n"))
+    with pytest.raises(LocalProtocolError):
+        ready().send(in_pieces(*PIECES, head=b"A: b"))

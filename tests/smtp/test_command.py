@@ -111,18 +111,3 @@ def test_dots_that_begin_a_line_are_doubled() -> None:
 def test_content_without_such_dots_is_not_copied() -> None:
     content = b"a.b\r\nc.\r\n"
     assert command.dot_stuff(content) is content
-
-
-def test_what_is_known_to_be_fit_is_not_searched_again() -> None:
-    content = b"A: b\r\n\r\nbody\r\n"
-    command.check_content(content, fit=6)
-    assert command.dot_stuff(content, fit=6) is content
-    assert command.dot_stuff(b"..A: b\r\n\r\nbody\r\n", fit=6) == b"...A: b\r\n\r\nbody\r\n"
-
-
-@pytest.mark.parametrize(
-    ("content", "fit"), [(b"A: b\r\n\r\nbody\r\n", 5), (b"A: b\nc\r\n\r\nbody\r\n", 6), (b"A\0\r\n\r\nbody\r\n", 6)]
-)
-def test_what_stands_before_it_is(content: bytes, fit: int) -> None:
-    with pytest.raises(LocalProtocolError):
-        command.check_content(content, fit=fit)

@@ -11,7 +11,7 @@ from sender.smtp.event import Event, Finished, Goodbye, NoTls, Ready, StartTls, 
 from tests.corpora import corpus
 from tests.smtp.fake_mail_server import Case, FakeMailServer
 
-MESSAGE = Transaction(mail_from="bounce@out.example", rcpt="user@example.com", content=b"Hello\r\n")
+MESSAGE = Transaction(mail_from="bounce@out.example", rcpt="user@example.com", head=b"Hello\r\n")
 # What becomes of one message: where TLS is opportunistic, and where it is required.
 EXPECTED = {
     "Buffering/B_1 injecting": ("protocol error STARTTLS", "protocol error STARTTLS"),

@@ -18,7 +18,7 @@ MESSAGES = [
     Transaction(
         mail_from=f"bounce+{number}@out.example",
         rcpt=f"user{number}@example.com",
-        content=f"Subject: {number}\r\n\r\n.hidden\r\n.\r\n{'text ' * number}\r\n".encode(),
+        head=f"Subject: {number}\r\n\r\n.hidden\r\n.\r\n{'text ' * number}\r\n".encode(),
         tag=number,
     )
     for number in range(6)
