@@ -1,4 +1,4 @@
-"""What the world is told: one JSON object per change of an envelope's state.
+"""What the world is told: one JSON object per change of a state, of an envelope, a campaign or a lane.
 
 The format is public (sender/queue/WIRE.md) and versioned. `id` names the change, not the telling: an event told twice
 carries the same id, so a consumer that remembers ids counts each change once.
@@ -8,9 +8,10 @@ from collections.abc import Mapping
 
 import msgspec
 
-from sender.model import Envelope
+from sender.model import Envelope, State
 
 VERSION = 1
+TYPES = (*map(str, State), "deferred", "queued", "ended", "paused", "held", "resumed", "action", "warmup")
 NOT_DUE = 0.0  # to be passed as it is: a float is left out of the JSON where it is the default itself, not where it equals it
 
 
@@ -52,15 +53,55 @@ def change_id(envelope: Envelope, attempt: int, kind: str) -> str:
 
 
 class CampaignEvent(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
-    """A campaign is over before all its recipients were sent to: those of whom nothing else is told are in `state`."""
+    """Some recipients of a campaign were queued; or it is over, and those of whom nothing else is told are in `state`."""
 
     id: str
-    type: str  # "ended"
+    type: str  # "queued" or "ended"
     at: float  # Unix seconds
     campaign: str
-    state: str  # cancelled, or expired where its deadline has passed
+    count: int = 0  # recipients that were queued
+    state: str = ""  # cancelled, or expired where its deadline has passed
     by: str = ""  # who said so: user@host
     why: str = ""
+
+    def encode(self) -> bytes:
+        return b'{"v":%d,' % VERSION + _encoder.encode(self)[1:]
+
+
+class ChangeEvent(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
+    """Something else has changed: where a warmup stands, or what an operator wants of lanes or of a campaign."""
+
+    id: str
+    type: str  # "warmup", "held", "paused" or "resumed"
+    at: float  # Unix seconds
+    subject: str  # "source/receiver", either of them "*" for all; "@domain"; or "campaign ID"
+    what: str = ""  # of a warmup: what the policy or an operator did, as the audit has it
+    why: str = ""
+    by: str = ""  # who said so: user@host; "" is the policy
+    plan: str = ""
+    stage: int = 0  # after the change, from 1
+    warm: bool = False  # the plan is done
+    complaints: int = 0  # told by hand
+    until: float = NOT_DUE  # of a hold that ends by itself, Unix seconds
+
+    def encode(self) -> bytes:
+        return b'{"v":%d,' % VERSION + _encoder.encode(self)[1:]
+
+
+class ActionEvent(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
+    """A receiver's replies made a lane pause or go slower, or stopped a domain or a campaign at that receiver."""
+
+    id: str
+    type: str  # "action"
+    at: float  # Unix seconds
+    subject: str  # "source/receiver"; "*/receiver" for what holds on every source
+    what: str  # the action, as files of rules have it
+    until: float  # when all is as before, unless there is more trouble: Unix seconds
+    rule: str = ""
+    category: str = ""
+    why: str = ""  # the receiver's words, its first characters
+    campaign: str = ""  # that is stopped
+    domain: str = ""  # that is stopped
 
     def encode(self) -> bytes:
         return b'{"v":%d,' % VERSION + _encoder.encode(self)[1:]

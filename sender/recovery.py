@@ -13,7 +13,7 @@ Killed anywhere in between, it begins again and finds the same: what is settled 
 but its process is still there, frozen, its journal is read and left.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -27,7 +27,7 @@ from sender.events import NOT_DUE, Event, change_id
 from sender.model import Envelope, Mark, State, Step
 from sender.policy.retry import Final, Later, RetryCurve, decide
 from sender.policy.verdict import IN_DOUBT
-from sender.queue.base import Again, HeldLease, Lease, Queue, Settlement
+from sender.queue.base import Again, HeldLease, Lease, Settlement
 from sender.queue.doubts import Parked
 from sender.queue.journal_left import JournalLeft, homes
 from sender.queue.journal_record import Back, Ended, JournalVersionError, Outcome, Story
@@ -38,6 +38,15 @@ _WHY = "the process that sent it ended before the answer was known"
 
 _MARKS = frozenset(Mark)
 _events = msgspec.json.Decoder(Event)
+
+
+class Settles(Protocol):
+    """What of the queue recovery needs."""
+
+    async def fenced(self) -> Sequence[str]: ...
+    async def fence(self, owners: Mapping[str, int | None], *, told: bool = False) -> Sequence[str]: ...
+    async def held(self, owner: str) -> Sequence[HeldLease]: ...
+    async def settle(self, settlements: Sequence[Settlement], now: float) -> int: ...
 
 
 class KnowsCampaigns(Protocol):
@@ -100,7 +109,7 @@ class Recovery:
     """Settles from the journals of a host what their owners can't settle any more. Any number may run at a time."""
 
     directory: Path
-    queue: Queue
+    queue: Settles
     campaigns: KnowsCampaigns
     curve: RetryCurve  # for envelopes of campaigns that this configuration can't send
     counts: Counts
@@ -142,12 +151,13 @@ class Recovery:
     async def _recover(self, left: JournalLeft) -> Recovered | None:
         """Settle one journal; None where it has nothing to tell, or can't be read."""
         try:
-            story = await trio.to_thread.run_sync(left.story)
+            begun, story = await trio.to_thread.run_sync(lambda: (left.begun, left.story()))
+        except FileNotFoundError:
+            return None  # its lock was held by somebody who has recovered it meanwhile
         except (JournalVersionError, OSError) as error:
             self.on_trouble(f"journal left alone, and what it says is not settled: {error}")
             return None
         outcomes, doubts = await self._settle(left.owner, story) if story.said else (0, 0)
-        begun = left.begun
         if begun:
             await self.queue.fence({left.owner: None}, told=True)
         if left.abandoned:

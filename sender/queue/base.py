@@ -227,6 +227,7 @@ class Depth:
     """How much waits where, for metrics. Ages are in seconds; 0 where nothing waits."""
 
     ready: Mapping[Route, int]  # receivers without a profile together, as "other": there may be any number of them
+    aside: Mapping[Route, int]  # of those: no lane may have them now, because their campaign is held or without budget
     leased: int
     later: int
     oldest_ready_s: float

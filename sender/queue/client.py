@@ -7,10 +7,10 @@ scripts allow it. Only what a cluster's node has not run, because another has th
 After a failure the next call asks anew who the master is.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 
 import trio
 
@@ -23,7 +23,10 @@ from sender.queue.sentinel import Sentinel
 from sender.queue.topology import OneServer, Part, StoreTopology
 from sender.settings.store_url import Address, StoreUrl, Topology
 
-__all__ = ["Client", "Command"]
+__all__ = ["Client", "Command", "OnCall", "unobserved"]
+
+T = TypeVar("T")
+OnCall: TypeAlias = Callable[[bool, float], None]  # whether the store did what it was asked, and how long that took
 
 _TIMEOUT_S = 5.0
 _SENTINEL_TIMEOUT_S = 1.0  # there are others to ask
@@ -46,11 +49,15 @@ _DENIED = ("NOPERM", "MOVED")  # waiting mends these not
 _NO_MASTER = ("READONLY", "MASTERDOWN", "CLUSTERDOWN")
 
 
+def unobserved(done: bool, seconds: float) -> None:
+    """For who does not count calls."""
+
+
 class Client:
     """Runs batches of commands on a store, however it is run; replies come as they are on the wire, in octets."""
 
-    def __init__(self, url: str, *, durable: bool = False, timeout_s: float = _TIMEOUT_S) -> None:
-        self._url, self._durable = _parsed(url), durable
+    def __init__(self, url: str, *, durable: bool = False, timeout_s: float = _TIMEOUT_S, on_call: OnCall = unobserved) -> None:
+        self._url, self._durable, self._on_call = _parsed(url), durable, on_call
         self._timeout_s = timeout_s
         self._limiter = trio.CapacityLimiter(CONNECTIONS)
         self._scripts = load()
@@ -72,14 +79,14 @@ class Client:
         if not commands:
             await trio.lowlevel.checkpoint()
             return []
-        return await trio.to_thread.run_sync(partial(self._run, commands), limiter=self._limiter)
+        return await self._called(partial(self._run, commands))
 
     async def submit(self, commands: Sequence[Command]) -> list[Any]:
         """The same; a durable client returns when no crash and no failover can take back what was written."""
         if not self._durable or not commands:
             return await self.run(commands)
         marked = [*commands, *dict.fromkeys(confirmation(self._scripts["confirm"], command) for command in commands)]
-        replies = await trio.to_thread.run_sync(partial(self._run, marked, True), limiter=self._limiter)
+        replies = await self._called(partial(self._run, marked, True))
         return replies[: len(commands)]
 
     async def before_others(self, commands: Sequence[Command]) -> list[Any]:
@@ -92,7 +99,7 @@ class Client:
 
     async def everywhere(self, commands: Sequence[Command]) -> Mapping[str, list[Any]]:
         """Run commands that name no key on every master of the store; the replies by its name."""
-        return await trio.to_thread.run_sync(partial(self._everywhere, commands), limiter=self._limiter)
+        return await self._called(partial(self._everywhere, commands))
 
     async def check_durable(self) -> None:
         """Raises ConfigError where this client is to be durable, and a server of the store could not keep that promise."""
@@ -101,6 +108,16 @@ class Client:
 
     async def aclose(self) -> None:
         await trio.to_thread.run_sync(self._topology.close, limiter=self._limiter)
+
+    async def _called(self, call: Callable[[], T]) -> T:
+        """Make a call from a thread, and tell how it went."""
+        began, done = trio.current_time(), False
+        try:
+            result = await trio.to_thread.run_sync(call, limiter=self._limiter)
+            done = True
+            return result
+        finally:
+            self._on_call(done, trio.current_time() - began)
 
     def _run(self, commands: Sequence[Command], durable: bool = False) -> list[Any]:
         replies: list[Any] = [None] * len(commands)

@@ -89,6 +89,10 @@ class LaneReport:
     most_connections: int = 0  # of its receiver's profile; 0: an older version does not say
     most_per_second: float = 0.0  # likewise
     messages_per_connection: int = 0  # now
+    taken: int = 0  # messages that the receiver took since the lane began: from 0 again where it begins anew
+    refused: int = 0  # attempts that it did not take, likewise
+    refusal: str = ""  # what it said last of those, cut; or how the session failed
+    refused_at: float = 0.0  # when, Unix seconds; 0: it refused nothing since the lane began
 
 
 def newest(reports: Iterable[LaneReport]) -> Mapping[LaneId, LaneReport]:

@@ -11,10 +11,13 @@ in place of entries. A beat is a number that counts up, never a time, as with ow
 still for long enough by his own clock says which beat that was, and takes the stream over with all that is not acknowledged.
 
 Events are kept for a while and not for ever. A group that falls so far behind loses some, and is told how many entries.
+
+Who only looks disturbs nobody: `groups` says where all of them stand, those of other programs too, and `peek` reads on from
+places that are the reader's own.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
@@ -59,7 +62,31 @@ class Lag:
 
     entries: int = 0  # not acknowledged
     oldest_s: float = 0.0  # how long ago the oldest of those was stored
-    lost: int = 0  # since the group began
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """When a reader could last not deliver, and why."""
+
+    at: float  # Unix seconds
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupStanding:
+    """Where a group stands, over all streams."""
+
+    name: str  # of another program's group: its whole name in the store
+    ours: bool
+    entries: int | None  # not acknowledged; None where the store can't tell of another program's
+    events: int | None  # in these entries; about as many, where they are too many to be counted
+    exact: bool = True  # the events were counted
+    under_way: int = 0  # of the entries: given to a reader
+    oldest_s: float = 0.0  # how long ago the oldest of them was stored
+    readers: Mapping[str, Sequence[str]] = field(
+        default_factory=dict
+    )  # by name: its beat on each stream; "" of others' readers
+    failed: Failure | None = None
 
 
 class Groups(Protocol):
@@ -71,7 +98,7 @@ class Groups(Protocol):
     async def read_group(self, group: str, reader: str, wishes: Sequence[Wish]) -> Sequence[Reading]:
         """The next entries of each stream that is asked for; never waits for any.
 
-        BackendError where there is no such group: somebody took it away, and `open_group` begins it anew.
+        BackendError where entries are asked of a group that is not there: somebody took it away; `open_group` begins it anew.
         """
 
     async def acknowledge(self, group: str, reader: str, entries: Mapping[int, Sequence[str]]) -> int:
@@ -82,6 +109,21 @@ class Groups(Protocol):
 
     async def lag(self, groups: Sequence[str], now: float) -> Mapping[str, Lag]:
         """How far each group is behind; one that is not there is left out."""
+
+    async def groups(self, now: float) -> Sequence[GroupStanding]:
+        """Where each group stands, by name; those of other programs, too."""
+
+    async def note_failure(self, group: str, failure: Failure) -> None:
+        """Keep the last failure of a group, for whoever looks."""
+
+    async def ends(self) -> Mapping[int, str]:
+        """Of each stream the id of its newest entry: where somebody begins to `peek` who wants what comes."""
+
+    async def peek(self, after: Mapping[int, str], entries: int) -> Sequence[Reading]:
+        """The next entries behind these ids, at most so many of each stream; no group's place moves."""
+
+    async def tell(self, subject: str, events: Sequence[bytes]) -> None:
+        """Add events that come with no settlement and no chunk, as one entry; all of one subject are in one stream."""
 
     async def forget_events(self, before: float) -> int:
         """Drop the entries that were stored before then, the store's time, read or not; how many."""

@@ -34,6 +34,7 @@ SEGMENTS_KEPT = 4  # a reply may take ten minutes: what older files still wait f
 _LOOK_S = 1.0  # between two rounds of upkeep
 _ROOM = bytes(16_384)  # a file is begun only where there is room for some records too
 _KEYS_AT_ONCE = 1000
+_TRIES = 10  # at a directory of its own: recovery looks once a second, so that a second try is rare
 
 
 class _Segment:
@@ -261,15 +262,23 @@ def _write(fd: int, octets: bytes) -> None:
 
 
 def _locked(home: Path) -> int:
-    """The directory, made where there is none, open and locked: OSError where another process has it."""
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    fd = os.open(home, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(fd)
-        raise
-    return fd
+    """The directory, made where there is none, open and locked: OSError where another process has it.
+
+    While it is empty and not locked yet, it looks to whoever recovers journals like one to be removed: then it is made again.
+    """
+    for _ in range(_TRIES):
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):
+            fd = os.open(home, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                os.close(fd)
+                raise
+            if os.fstat(fd).st_nlink:
+                return fd
+            os.close(fd)
+    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(home))
 
 
 def _sync(fds: Sequence[int]) -> None:

@@ -34,6 +34,7 @@ SUPPRESSION_TOLD = "penstock:{suppress}:told"
 SUPPRESSION_MARK = "penstock:{suppress}:mark"  # string: under which key its digests are made
 PROGRESS = "penstock:{warmup}:progress"  # hash: see lua/change_progress.lua
 AUDIT = "penstock:{warmup}:audit"  # stream: the same
+AUDIT_TOLD = "penstock:{warmup}:told"  # text: the last entry of it that the events have heard of
 ACCOUNTS = "penstock:{warmup}:accounts"  # set: shared accounts that have had a cap
 
 

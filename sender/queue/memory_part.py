@@ -105,6 +105,7 @@ class MemoryPart:
         self._complaints: defaultdict[str, Counter[int]] = defaultdict(Counter)
         self._progress: dict[str, Kept] = {}
         self._audit: deque[tuple[int, bytes]] = deque(maxlen=AUDIT_KEPT)
+        self._audit_told = -1
         self._dead: deque[Refusal] = deque(maxlen=_DEAD_KEPT)
         self._events: deque[Told] = deque(maxlen=_EVENTS_KEPT)
         self._told = 0  # how many entries there ever were

@@ -51,11 +51,13 @@ class MemoryViews(MemoryPart):
 
     async def depth(self, now: float) -> Depth:
         await trio.lowlevel.checkpoint()
-        ready = Counter[Route]()
+        ready, aside = Counter[Route](), Counter[Route]()
         for route, work in self._ready.items():
             ready[shown_as(route)] += work.envelopes
+            aside[shown_as(route)] += work.envelopes - work.in_line
         return Depth(
             ready=ready,
+            aside=aside,
             leased=sum(len(held.open) for held in self._leases.values()),
             later=sum(size(pack) for _, _, _, pack in self._later),
             oldest_ready_s=max((max(0.0, now - work.oldest) for work in self._ready.values() if work.in_line), default=0.0),

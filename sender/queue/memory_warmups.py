@@ -69,6 +69,15 @@ class MemoryWarmups(MemoryPart):
         some = list(itertools.islice(newest, limit))
         return (str(some[-1][0]) if len(some) == limit else ""), [entry for _, entry in some]
 
+    async def untold_audit(self, limit: int) -> Sequence[tuple[str, bytes]]:
+        await trio.lowlevel.checkpoint()
+        untold = ((str(number), entry) for number, entry in self._audit if number > self._audit_told)
+        return list(itertools.islice(untold, limit))
+
+    async def audit_told(self, last: str) -> None:
+        await trio.lowlevel.checkpoint()
+        self._audit_told = int(last)
+
     async def tell_audit(self, entries: Sequence[bytes]) -> None:
         await trio.lowlevel.checkpoint()
         self._audit.extend((next(self._numbers), entry) for entry in entries)

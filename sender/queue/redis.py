@@ -8,7 +8,7 @@ WIRE.md documents what other programs may write and read.
 """
 
 from sender.errors import ConfigError
-from sender.queue.client import Client
+from sender.queue.client import Client, OnCall, unobserved
 from sender.queue.keys import LAYOUT, LAYOUT_VERSION, Layout
 from sender.queue.node import Denied
 from sender.queue.redis_control import RedisControl
@@ -30,13 +30,13 @@ class RedisQueue(RedisInbox, RedisControl, RedisDelivery, RedisFinding, RedisGro
         return f"<RedisQueue {self._client!r} {self._layout}>"
 
 
-async def open_redis(url: str, partitions: int, durable: bool = False) -> RedisQueue:
+async def open_redis(url: str, partitions: int, durable: bool = False, on_call: OnCall = unobserved) -> RedisQueue:
     """Connect to a store, or begin a new one.
 
     Raises BackendError where it can't be reached, ConfigError for a URL that is none, a store with another layout, one
     that does not let us in, and one that can't be `durable`.
     """
-    layout, client = Layout(partitions), Client(url, durable=durable)
+    layout, client = Layout(partitions), Client(url, durable=durable, on_call=on_call)
     try:
         await _check_layout(client, layout)
         await client.check_durable()

@@ -1,12 +1,15 @@
 """The Redis backend's groups of readers: a consumer group of each events stream, and beside it who reads."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from sender.queue.client import Command
-from sender.queue.groups import Entry, Lag, Reading, Start, Wish
+from sender.queue.group_standing import OURS, OnStream, on_stream, together
+from sender.queue.groups import Entry, Failure, GroupStanding, Lag, Reading, Start, Wish
 from sender.queue.keys import Partition
-from sender.queue.redis_part import RedisPart
+from sender.queue.redis_part import EVENT_ENTRIES, RedisPart
 
+_COUNTED = 20  # entries of each group and stream whose events are counted: each may hold some hundreds
 _FROM = {Start.BEGINNING: "0", Start.NOW: "$"}
 
 
@@ -36,17 +39,48 @@ class RedisGroups(RedisPart):
         await self._client.run([self._script("let_go", (part.key("readers"),), group, reader) for part in partitions])
 
     async def lag(self, groups: Sequence[str], now: float) -> Mapping[str, Lag]:
-        answers = await self._client.run([self._script("group_lag", _keys(part), *groups) for part in self._layout.partitions])
         found: dict[str, Lag] = {}
-        for answer in answers:
-            for group, told in zip(groups, answer, strict=False):  # a stream that is not there has no answer
-                if told:
-                    entries, oldest, lost = told
-                    before, age_s = found.get(group, Lag()), max(0.0, now - int(oldest) / 1000) if oldest else 0.0
-                    found[group] = Lag(
-                        entries=before.entries + entries, oldest_s=max(before.oldest_s, age_s), lost=before.lost + lost
-                    )
+        for parts in (await self._standings(0, [OURS + group for group in groups])).values() if groups else ():
+            standing = together(parts, now)
+            found[standing.name] = Lag(entries=standing.entries or 0, oldest_s=standing.oldest_s)
         return found
+
+    async def groups(self, now: float) -> Sequence[GroupStanding]:
+        found = await self._standings(_COUNTED)
+        return [together(found[name], now) for name in sorted(found)]
+
+    async def _standings(self, counted: int, names: Sequence[str] = ()) -> Mapping[str, Sequence[OnStream]]:
+        """By group what each stream says of it."""
+        partitions = self._layout.partitions
+        answers = await self._client.run([self._script("groups", _keys(part), counted, *names) for part in partitions])
+        found = defaultdict[str, list[OnStream]](list)
+        for answer in answers:
+            for group in answer:
+                part = on_stream(*group)
+                found[part.name].append(part)
+        return found
+
+    async def note_failure(self, group: str, failure: Failure) -> None:
+        keys = (self._layout.home(group).key("readers"),)
+        await self._client.run([self._script("note_failure", keys, group, failure.at, failure.why)])
+
+    async def ends(self) -> Mapping[int, str]:
+        partitions = self._layout.partitions
+        newest = await self._client.run([("XREVRANGE", part.key("events"), "+", "-", "COUNT", 1) for part in partitions])
+        return {stream: found[0][0].decode() if found else "0-0" for stream, found in enumerate(newest)}
+
+    async def peek(self, after: Mapping[int, str], entries: int) -> Sequence[Reading]:
+        asked = [(self._layout.partitions[stream].key("events"), last) for stream, last in after.items()]
+        answers = await self._client.run([("XRANGE", key, f"({last}", "+", "COUNT", entries) for key, last in asked])
+        return [
+            Reading(stream=stream, entries=tuple(_entry(name, fields[fields.index(b"lines") + 1]) for name, fields in found))
+            for stream, found in zip(after, answers, strict=True)
+        ]
+
+    async def tell(self, subject: str, events: Sequence[bytes]) -> None:
+        if events:
+            keys = (self._layout.home(subject).key("events"),)
+            await self._client.run([self._script("tell", keys, b"\n".join(events), EVENT_ENTRIES)])
 
     async def forget_events(self, before: float) -> int:
         oldest = max(0, int(before * 1000))
@@ -59,7 +93,9 @@ def _keys(partition: Partition) -> tuple[str, str]:
 
 
 def _reading(stream: int, beat: bytes, lost: int = 0, *given: bytes) -> Reading:
-    entries = tuple(
-        Entry(id=name.decode(), lines=tuple(lines.split(b"\n"))) for name, lines in zip(given[::2], given[1::2], strict=True)
-    )
+    entries = tuple(map(_entry, given[::2], given[1::2]))
     return Reading(stream=stream, entries=entries, lost=lost, beat=beat.decode())
+
+
+def _entry(name: bytes, lines: bytes) -> Entry:
+    return Entry(id=name.decode(), lines=tuple(lines.split(b"\n")))

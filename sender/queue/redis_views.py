@@ -66,13 +66,15 @@ class RedisViews(RedisPart):
                 ("ZRANGE", part.key("due"), 0, 0, "WITHSCORES"),
             ]
         refused, *replies = await self._client.run(commands)
-        ready, leased, later = Counter[Route](), 0, 0
+        ready, aside, leased, later = Counter[Route](), Counter[Route](), 0, 0
         for there_leased, there_later, *routes in replies[::3]:
             leased, later = leased + there_leased, later + there_later
-            for name, envelopes in zip(routes[::2], routes[1::2], strict=True):
+            for name, envelopes, out_of_line in zip(routes[::3], routes[1::3], routes[2::3], strict=True):
                 ready[Route.read(name.decode())] += envelopes
+                aside[Route.read(name.decode())] += out_of_line
         return Depth(
             ready=ready,
+            aside=aside,
             leased=leased,
             later=later,
             oldest_ready_s=_age(replies[1::3], now),

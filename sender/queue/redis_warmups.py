@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from sender.model import Cap, Mark
 from sender.queue.client import Command
-from sender.queue.keys import ACCOUNTS, AUDIT, PROGRESS, Partition, account
+from sender.queue.keys import ACCOUNTS, AUDIT, AUDIT_TOLD, PROGRESS, Partition, account
 from sender.queue.quota import Quota, use_of
 from sender.queue.redis_leases import fields_of
 from sender.queue.redis_upkeep import RedisUpkeep
@@ -85,6 +85,15 @@ class RedisWarmups(RedisUpkeep):
         (entries,) = await self._client.run([("XREVRANGE", AUDIT, last, "-", "COUNT", limit)])
         cursor = entries[-1][0].decode() if len(entries) == limit else ""
         return cursor, [fields_of(fields)[b"line"] for _, fields in entries]
+
+    async def untold_audit(self, limit: int) -> Sequence[tuple[str, bytes]]:
+        (told,) = await self._client.run([("GET", AUDIT_TOLD)])
+        first = f"({told.decode()}" if told else "-"
+        (entries,) = await self._client.run([("XRANGE", AUDIT, first, "+", "COUNT", limit)])
+        return [(name.decode(), fields_of(fields)[b"line"]) for name, fields in entries]
+
+    async def audit_told(self, last: str) -> None:
+        await self._client.run([("SET", AUDIT_TOLD, last)])
 
     async def tell_audit(self, entries: Sequence[bytes]) -> None:
         await self._client.run([("XADD", AUDIT, "MAXLEN", "~", AUDIT_KEPT, "*", "v", 1, "line", entry) for entry in entries])

@@ -17,7 +17,7 @@ _OWNERS = ("beat", "clock", "fence", "join", "unclaim")
 _LOOKING = ("depth", "find", "last_event", "ready", "report", "waits")
 _OTHERS = ("confirm", "drop_doubts", "drop_spec", "fates", "old", "reopen", "retire", "unlist")
 _CONTROL = ("change_progress", "control", "first_hold", "forget", "hold", "limit", "rate", "recall", "weigh")
-_EVENTS = ("acknowledge", "group_lag", "let_go", "open_group", "read_events")
+_EVENTS = ("acknowledge", "groups", "let_go", "note_failure", "open_group", "read_events", "tell")
 _SUPPRESSIONS = ("suppress", "sweep_suppressions", "unsuppress")
 
 

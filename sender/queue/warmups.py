@@ -118,5 +118,11 @@ class Warmups(Protocol):
     async def audit(self, before: str = "", limit: int = 100) -> tuple[str, Sequence[bytes]]:
         """What was told to the audit stream, newest first, and the cursor to go on from; "" once there is no more."""
 
+    async def untold_audit(self, limit: int) -> Sequence[tuple[str, bytes]]:
+        """The oldest entries of the audit stream that nobody has called told yet, with their ids."""
+
+    async def audit_told(self, last: str) -> None:
+        """This entry and those before it have been told to the events."""
+
     async def tell_audit(self, entries: Sequence[bytes]) -> None:
         """Add to the audit stream what no change of a state tells."""

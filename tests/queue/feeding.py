@@ -116,6 +116,15 @@ def all_delivered(lease: Lease) -> Settlement:
     return settlement(lease, final=[(place, State.DELIVERED) for place in range(len(lease.envelopes))])
 
 
+async def told(queue: Queue, *texts: str) -> None:
+    """Each text becomes an entry of its own in one stream, oldest first: so many settlements of one lease."""
+    await filled(queue, len(texts), campaign=f"c{texts[0]}")
+    (lease,) = await queue.lease([wish(len(texts))], QUEUED_AT)
+    for place, text in enumerate(texts):
+        event = f'{{"v":1,"id":"{text}"}}'.encode()
+        await queue.settle([settlement(lease, final=[(place, State.DELIVERED)], events=(event,))], QUEUED_AT)
+
+
 def parking(lease: Lease, positions: Sequence[int]) -> Settlement:
     """These positions end as UNKNOWN after two doubts each, and are kept for an operator."""
     final = [(position, State.UNKNOWN) for position in positions]

@@ -161,6 +161,8 @@ async def test_what_holds_a_ready_one_back(queue: Queue) -> None:
     waits = await queue.waits("spring", 1)
     assert (waits.aside, waits.budget, waits.oldest) == (1, 0, {}), "nobody may take it"
     assert await queue.work_on([ROUTE, OTHER]) == {ROUTE: RouteWork(ready=10, aside=10), OTHER: RouteWork(ready=0, aside=0)}
+    depth = await queue.depth(QUEUED_AT)
+    assert (depth.ready, depth.aside) == ({ROUTE: 10}, {ROUTE: 10})
     await queue.limit_rate("spring", False)
     await queue.wake(QUEUED_AT, 10)
 

@@ -1,28 +1,22 @@
 """Groups of readers of the events, on every backend."""
 
+import operator
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
+import trio
 
 from sender.errors import BackendError
 from sender.model import State
 from sender.queue import open_queue
 from sender.queue.base import Queue
 from sender.queue.client import Client
-from sender.queue.groups import Entry, Lag, Reading, Start, Wish
+from sender.queue.groups import Entry, Failure, GroupStanding, Lag, Reading, Start, Wish
 from sender.queue.keys import Partition
-from tests.queue.feeding import QUEUED_AT, filled, leased, settlement, wish
+from tests.queue.feeding import QUEUED_AT, filled, leased, settlement, told
 
 BOTH = (Start.BEGINNING, Start.NOW)
-
-
-async def told(queue: Queue, *texts: str) -> None:
-    """Each text becomes an entry of its own in one stream, oldest first: so many settlements of one lease."""
-    await filled(queue, len(texts), campaign=f"c{texts[0]}")
-    (lease,) = await queue.lease([wish(len(texts))], QUEUED_AT)
-    for place, text in enumerate(texts):
-        event = f'{{"v":1,"id":"{text}"}}'.encode()
-        await queue.settle([settlement(lease, final=[(place, State.DELIVERED)], events=(event,))], QUEUED_AT)
 
 
 async def read(queue: Queue, group: str, reader: str, *, entries: int = 100, beats: Sequence[str] = ()) -> list[Reading]:
@@ -139,6 +133,93 @@ async def test_lag_counts_entries_and_how_old_the_oldest_is(queue: Queue) -> Non
     assert await queue.lag(["files"], now + 100.0) == {"files": Lag()}
 
 
+async def test_what_was_forgotten_is_behind_nobody_any_more(queue: Queue) -> None:
+    await queue.open_group("files", Start.NOW)
+    await told(queue, "a", "b", "c")
+    await queue.forget_events(await queue.time() + 1.0)
+    await told(queue, "d")
+    assert (await queue.lag(["files"], QUEUED_AT))["files"].entries == 1
+
+
+async def standing(queue: Queue, name: str, now: float) -> GroupStanding | None:
+    return next((group for group in await queue.groups(now) if group.name == name), None)
+
+
+async def test_whoever_looks_sees_where_each_group_stands(queue: Queue) -> None:
+    now = await queue.time()
+    assert await queue.groups(now) == []
+    streams = await queue.open_group("files", Start.NOW)
+    await queue.open_group("hooks", Start.NOW)
+    idle = GroupStanding(name="files", ours=True, entries=0, events=0)
+    assert await queue.groups(now) == [idle, replace(idle, name="hooks")]
+    await told(queue, "a", "b", "c")
+    await queue.tell("s1/google", [b'{"v":1,"id":"d"}', b'{"v":1,"id":"e"}'])
+    await read(queue, "files", "r1", entries=1)
+    found = await standing(queue, "files", now + 100.0)
+    assert found is not None
+    assert (found.entries, found.events, found.exact) == (4, 5, True)
+    assert found.under_way == (1 if streams == 1 else 2), "one of each stream that has any"
+    assert found.oldest_s >= 90.0
+    assert {name: len(beats) for name, beats in found.readers.items()} == {"r1": streams}
+    before = found.readers["r1"]
+    await read(queue, "files", "r1", entries=0)
+    after = await standing(queue, "files", now)
+    assert after is not None
+    assert all(map(operator.ne, before, after.readers["r1"])), "who lives has beaten on each stream"
+    await queue.let_go("files", "r1")
+    assert (await queue.groups(now))[0].readers == {}
+
+
+async def test_what_lately_failed_is_kept_for_whoever_looks(queue: Queue) -> None:
+    await queue.open_group("hooks", Start.NOW)
+    for at in (QUEUED_AT, QUEUED_AT + 0.25):
+        await queue.note_failure("hooks", Failure(at=at, why="it answered 503"))
+    found = await standing(queue, "hooks", QUEUED_AT)
+    assert found is not None
+    assert found.failed == Failure(at=QUEUED_AT + 0.25, why="it answered 503")
+    assert found.readers == {}, "no reader is called so"
+
+
+async def test_where_there_is_much_behind_events_are_told_about(client: Client, valkey_url: str) -> None:
+    queue = await open_queue(valkey_url, partitions=1)
+    await queue.open_group("files", Start.NOW)
+    for number in range(50):
+        await queue.tell("s1/google", [b"{}"] * (2 if number % 2 else 4))
+    found = await standing(queue, "files", 0.0)
+    assert found is not None
+    assert (found.entries, found.events, found.exact) == (50, 150, False)
+    await queue.aclose()
+
+
+async def test_groups_of_other_programs_are_seen_as_well(client: Client, valkey_url: str) -> None:
+    queue = await open_queue(valkey_url, partitions=2)
+    await queue.open_group("files", Start.NOW)
+    keys = [Partition(number).key("events") for number in range(2)]
+    await client.run([("XGROUP", "CREATE", key, "loader", "$") for key in keys])
+    for place in range(3):
+        await queue.tell(f"s{place}/google", [b'{"v":1,"id":"a"}', b'{"v":1,"id":"b"}'])
+    await client.run([("XREADGROUP", "GROUP", "loader", "w7", "COUNT", 1, "STREAMS", key, ">") for key in keys])
+    found = await standing(queue, "loader", await queue.time() + 60.0)
+    assert found is not None
+    assert (found.ours, found.entries, found.events, set(found.readers)) == (False, 3, 6, {"w7"})
+    assert found.under_way in (1, 2)
+    assert found.oldest_s > 50.0
+    await queue.aclose()
+
+
+async def test_whoever_peeks_reads_on_from_a_place_of_his_own_and_moves_no_group(queue: Queue) -> None:
+    await queue.open_group("files", Start.BEGINNING)
+    await told(queue, "a")
+    places = dict(await queue.ends())
+    assert texts(await queue.peek(places, 10)) == []
+    await told(queue, "b", "c")
+    first = await queue.peek(places, 1)
+    assert texts(first) == ["b"]
+    places.update((reading.stream, reading.entries[-1].id) for reading in first if reading.entries)
+    assert texts(await queue.peek(places, 10)) == ["c"]
+    assert texts(await read(queue, "files", "r1")) == ["a", "b", "c"]
+
+
 async def test_events_are_forgotten_by_their_age(queue: Queue) -> None:
     await told(queue, "a", "b")
     assert await queue.forget_events(QUEUED_AT - 1.0) == 0
@@ -153,7 +234,6 @@ async def test_a_group_that_fell_behind_is_told_once_how_much_it_lost(queue: Que
     under_way = await read(queue, "files", "r1", entries=1)
     assert texts(under_way) == ["a"]
     await queue.forget_events(await queue.time() + 1.0)
-    assert (await queue.lag(["files"], QUEUED_AT))["files"].lost >= 2
     await told(queue, "d")
     readings = await read(queue, "files", "r1")
     assert texts(readings) == ["d"]
@@ -161,7 +241,25 @@ async def test_a_group_that_fell_behind_is_told_once_how_much_it_lost(queue: Que
     again = await read(queue, "files", "r1")
     assert (texts(again), sum(reading.lost for reading in again)) == (["d"], 0)
     await queue.acknowledge("files", "r1", ids(again))
-    assert (await queue.lag(["files"], QUEUED_AT))["files"] == Lag(lost=3)
+    assert (await queue.lag(["files"], QUEUED_AT))["files"] == Lag()
+
+
+async def test_what_is_under_way_comes_before_anything_new_also_where_some_of_it_has_gone(queue: Queue) -> None:
+    for text in "abcd":
+        await queue.tell("s1/google", [f'{{"v":1,"id":"{text}"}}'.encode()])
+        if text == "b":
+            await trio.sleep(0.01)
+            between = await queue.time()
+            await trio.sleep(0.01)
+    assert texts(await read(queue, "files", "r1")) == ["a", "b", "c", "d"]
+    await queue.tell("s1/google", [b'{"v":1,"id":"e"}'])
+    assert await queue.forget_events(between) == 2
+    given, lost = list[str](), 0
+    for _ in range(4):
+        readings = await read(queue, "files", "r1", entries=2)
+        given, lost = given + texts(readings), lost + sum(reading.lost for reading in readings)
+        await queue.acknowledge("files", "r1", ids(readings))
+    assert (given, lost) == (["c", "d", "e"], 2)
 
 
 async def test_what_was_acknowledged_or_came_before_the_group_is_not_lost(queue: Queue) -> None:
@@ -188,3 +286,23 @@ async def test_a_group_that_somebody_took_away_begins_anew(client: Client, valke
     readings = await read(queue, "files", "r1")
     assert (texts(readings), [reading.lost for reading in readings]) == (["a"], [0])
     await queue.aclose()
+
+
+async def test_events_of_one_subject_are_told_in_one_stream_and_in_order(queue: Queue) -> None:
+    for text in ("a", "b", "c"):
+        await queue.tell("s1/google", [f'{{"v":1,"id":"{text}"}}'.encode(), f'{{"v":1,"id":"{text}2"}}'.encode()])
+    await queue.tell("s1/google", [])
+    readings = [reading for reading in await read(queue, "files", "r1") if reading.entries]
+    assert texts(readings) == ["a", "a2", "b", "b2", "c", "c2"]
+    assert [len(reading.entries) for reading in readings] == [3]
+
+
+async def test_what_the_audit_stream_has_is_untold_until_somebody_says_so(queue: Queue) -> None:
+    await queue.tell_audit([b"a", b"b", b"c"])
+    first = await queue.untold_audit(2)
+    assert [body for _, body in first] == [b"a", b"b"]
+    assert await queue.untold_audit(2) == first
+    await queue.audit_told(first[0][0])
+    assert [body for _, body in await queue.untold_audit(9)] == [b"b", b"c"]
+    await queue.audit_told((await queue.untold_audit(9))[-1][0])
+    assert await queue.untold_audit(9) == []

@@ -6,9 +6,12 @@ import resource
 import signal
 import subprocess
 import sys
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import accumulate
 from pathlib import Path
+from typing import Any
 from zlib import crc32
 
 import pytest
@@ -199,13 +202,7 @@ def test_any_beginning_of_a_file_tells_what_had_been_written_by_then(
     pieces = [header(OWNER), *map(encode, records)]
     octets = b"".join(pieces)
     cut = data.draw(st.integers(0, len(octets)))
-    whole, length = 0, 0
-    for whole, piece in enumerate(pieces):  # noqa: B007  # how many were whole is needed after the loop
-        length += len(piece)
-        if length > cut:
-            break
-    else:
-        whole = len(pieces)
+    whole = bisect_right(list(accumulate(map(len, pieces))), cut)
     owner, found = read(octets[:cut])
     assert owner == (OWNER if whole else "")
     assert Story.of(found).said == _after(records[: max(0, whole - 1)])
@@ -478,6 +475,32 @@ async def test_a_directory_that_is_taken_away_is_made_again(tmp_path: Path, begu
         assert journal.intent([("l", 0)])
         assert story(tmp_path / "journal") == {("l", 0): None}
         nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("moment", ["made", "opened"])
+def test_a_directory_that_is_taken_away_before_it_is_locked_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """It is empty, and nobody has it: to whoever recovers journals, one to be removed."""
+    troubles: list[str] = []
+    journal, opened, left = Journal(tmp_path, "never", on_trouble=troubles.append), os.open, 3
+
+    def raced(path: Any, flags: int, *arguments: Any, **options: Any) -> int:
+        nonlocal left
+        if path != journal.home or not left:
+            return opened(path, flags, *arguments, **options)
+        left -= 1
+        if moment == "made":
+            journal.home.rmdir()
+        fd = opened(path, flags, *arguments, **options)
+        journal.home.rmdir()
+        return fd
+
+    monkeypatch.setattr(os, "open", raced)
+    journal.begin(OWNER)
+    assert (left, troubles) == (0, [])
+    assert journal.intent([("l", 0)])
+    assert story(tmp_path) == {("l", 0): None}
 
 
 async def test_what_is_written_is_synced_once(

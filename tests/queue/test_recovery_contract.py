@@ -1,9 +1,11 @@
 """Recovery from the journals of dead owners, on every backend: nothing lost, doubts counted, however often it is begun."""
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -16,12 +18,14 @@ from sender.policy.retry import RetryCurve
 from sender.queue.base import Again, HeldLease, Lease, Queue, Settlement
 from sender.queue.journal import Journal
 from sender.queue.suppressions import GLOBAL, Suppression
-from sender.recovery import Recovered, Recovery
+from sender.recovery import Recovered, Recovery, Settles
 from tests.queue.backends import on_one_server
 from tests.queue.feeding import QUEUED_AT, ROUTE, conserved, filled, flat, wish
 from tests.queue.warming import DAY, MIDNIGHT, OURS, cap, counts, used
 
 pytestmark = on_one_server  # it asks of a store what the other contract tests ask of every one
+
+T = TypeVar("T")
 
 OWNER = "host/delivery-0-1"
 NOW = QUEUED_AT + 100.0
@@ -68,7 +72,7 @@ class Scene:
         """As a kill does it: the lock goes, the files stay."""
         self.journal._let_go()
 
-    async def recover(self, queue: Queue | None = None, curve: RetryCurve = CURVE) -> Sequence[Recovered]:
+    async def recover(self, queue: Settles | None = None, curve: RetryCurve = CURVE) -> Sequence[Recovered]:
         recovery = Recovery(
             directory=self.directory,
             queue=queue or self.queue,
@@ -231,6 +235,9 @@ class Cut:
     def __init__(self, queue: Queue, at: int, *, after: bool) -> None:
         self._queue, self._left, self._after = queue, at, after
 
+    async def fenced(self) -> Sequence[str]:
+        return await self._queue.fenced()
+
     async def held(self, owner: str) -> Sequence[HeldLease]:
         self._door(before=True)
         found = await self._queue.held(owner)
@@ -273,8 +280,8 @@ async def test_cut_off_anywhere_and_begun_again_it_comes_to_the_same(
     cut = Cut(scene.queue, at, after=after)
     if at <= 4:
         with pytest.raises(BackendError, match="cut"):
-            await scene.recover(cut)  # type: ignore[arg-type]  # the part of a queue that recovery asks
-    await scene.recover(cut)  # type: ignore[arg-type]  # as above
+            await scene.recover(cut)
+    await scene.recover(cut)
     assert await scene.recover() == []
     assert list(scene.directory.iterdir()) == []
     await scene.queue.reclaim(NOW)
@@ -309,6 +316,41 @@ async def test_a_frozen_owner_that_was_fenced_is_settled_while_its_process_is_st
     woken = Settlement(lease=lease.id, route=lease.route, campaign="spring", final=((0, State.DELIVERED),))
     assert await scene.queue.settle([woken], NOW) == 1
     assert await scene.finals() == {State.DELIVERED: 1}
+    await conserved(scene.queue)
+
+
+class Faster(Cut):
+    """A store at which, in the middle of one recovery, somebody else comes to the end of another."""
+
+    def __init__(self, queue: Queue, directory: Path, during: str) -> None:
+        super().__init__(queue, 0, after=False)
+        self._directory, self._during = directory, during
+
+    async def fenced(self) -> Sequence[str]:
+        return self._beaten("fenced", await super().fenced())
+
+    async def held(self, owner: str) -> Sequence[HeldLease]:
+        return self._beaten("held", await super().held(owner))
+
+    def _beaten(self, call: str, found: Sequence[T]) -> Sequence[T]:
+        if call == self._during:
+            shutil.rmtree(self._directory)
+        return found
+
+
+@pytest.mark.parametrize(("during", "recovered"), [("fenced", []), ("held", [(1, 1)])])
+async def test_a_journal_that_somebody_else_recovers_at_the_same_time_is_settled_once(
+    scene: Scene, during: str, recovered: list[tuple[int, int]]
+) -> None:
+    """After everything has died, each new process of the host finds the same journals, locked by whoever was first."""
+    (lease,) = await scene.leased(3)
+    scene.journal.intent([(lease.id, 0)])
+    scene.journal.ended((lease.id, 1), State.DELIVERED, b"{}", at=NOW)
+    await scene.queue.fence({OWNER: None})
+    found = await scene.recover(Faster(scene.queue, scene.journal.home, during))
+    assert [(one.outcomes, one.doubts) for one in found] == recovered
+    assert scene.troubles == []
+    assert await scene.queue.reclaim(NOW) == 3 - 2 * len(recovered)
     await conserved(scene.queue)
 
 

@@ -173,6 +173,19 @@ async def test_a_password_is_never_shown() -> None:
     await client.aclose()
 
 
+async def test_every_call_is_told_with_how_it_ended(valkey_url: str) -> None:
+    told: list[bool] = []
+    client = Client(valkey_url, on_call=lambda done, seconds: told.append(done and seconds > 0))
+    await client.run([("PING",), ("ECHO", "two commands are one call")])
+    await client.everywhere([("PING",)])
+    await client.submit([("PING",)])
+    await client.run([])  # asks nobody
+    with pytest.raises(BackendError):
+        await client.run([("NO-SUCH-COMMAND",)])
+    await client.aclose()
+    assert told == [True, True, True, False]
+
+
 async def test_a_full_server_refuses_submissions_and_still_drains(queue: RedisQueue, client: Client) -> None:
     await filled(queue, 40)
     (info,) = await client.run([("INFO", "memory")])

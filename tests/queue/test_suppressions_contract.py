@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from hashlib import blake2b
+from typing import Any
 
 import pytest
 
@@ -24,9 +25,9 @@ def digest(name: str) -> bytes:
     return blake2b(name.encode(), digest_size=16).digest()
 
 
-def entry(name: str, **values: object) -> Suppression:
-    given: dict[str, object] = {"reason": "unsubscribe", "at": NOW, **values}
-    return Suppression(digest=digest(name), **given)  # type: ignore[arg-type]  # a test's own values
+def entry(name: str, **values: Any) -> Suppression:
+    given: dict[str, Any] = {"reason": "unsubscribe", "at": NOW, **values}
+    return Suppression(digest=digest(name), **given)
 
 
 async def reasons(queue: Queue, *names: str, of: str = GLOBAL, now: float = NOW) -> list[str | None]:

@@ -1,11 +1,14 @@
 """Recovery by the scheduler: a process that died is known by its journal at once, not after an owner's life."""
 
+from collections.abc import Sequence
+
 import pytest
 import trio
 from trio.testing import MockClock
 
 from sender.errors import BackendError
 from sender.model import State
+from sender.queue.base import HeldLease
 from sender.queue.journal import Journal
 from sender.queue.journal_left import homes
 from sender.queue.owners import OWNER_LIFE_S
@@ -72,7 +75,7 @@ async def test_what_a_frozen_process_held_is_settled_before_it_goes_back(autojum
 class Halting(Diary):
     """Its leases can't be asked for."""
 
-    async def held(self, owner: str) -> list[object]:  # type: ignore[override]  # it never answers
+    async def held(self, owner: str) -> Sequence[HeldLease]:
         raise BackendError("the store is away")
 
 

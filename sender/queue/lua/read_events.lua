@@ -37,11 +37,14 @@ local function take(from)
   end
 end
 
-take('0')
-if #gone > 0 then
-  redis.call('XACK', KEYS[1], 'penstock:' .. group, unpack(gone))
-  lost = #gone
-end
+repeat -- behind those that have gone there may be others under way, all of one reading: they come before anything new
+  gone = {}
+  take('0')
+  if #gone > 0 then
+    redis.call('XACK', KEYS[1], 'penstock:' .. group, unpack(gone))
+    lost = lost + #gone
+  end
+until count > 0 or #gone == 0
 if count == 0 then
   local info, facts = redis.call('XINFO', 'STREAM', KEYS[1]), {}
   for place = 1, #info, 2 do
@@ -52,8 +55,5 @@ if count == 0 then
   lost, read = lost + math.max(0, passed - read), math.max(passed, read)
   take('>')
   redis.call('HSET', KEYS[2], group .. ' read', string.format('%d', read + count))
-end
-if lost > 0 then
-  redis.call('HINCRBY', KEYS[2], group .. ' lost', lost)
 end
 return { '', lost, unpack(given) }
