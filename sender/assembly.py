@@ -9,6 +9,8 @@ from datetime import UTC, date, datetime, time
 from pathlib import Path
 from random import Random
 
+import trio
+
 from sender.berth import CrewServices
 from sender.campaigns import Campaigns, SigningIdentity
 from sender.content.canonical import Canonicalization
@@ -47,6 +49,7 @@ from sender.queue.journaling import NO_JOURNAL, Journaling
 from sender.record import Attempt, Recorder
 from sender.recovery import Recovery
 from sender.reporting import Reporter
+from sender.rule_actions import RuleActions
 from sender.settings import Identity, KeyFile, Settings
 from sender.settling import Settler
 from sender.suppressing import Suppressing
@@ -202,11 +205,11 @@ def engine(
         settler=settler,
         lanes=lanes,
         holding=holding,
-        beside=(*_beside(connect, suppressing, promotions, halts, warmth, lambda: machine.withdraw()), lambda: reporter.run()),
+        beside=(*_beside(connect, suppressing, promotions, halts, warmth, lambda: machine.withdraw()), lambda: telling()),
         on_trouble=around.on_trouble,
     )
     machine: Engine = Engine(settings.sources, services)
-    reporter: Reporter = _reporter(queue, around, machine, crew.stops, membership)
+    telling = _telling(queue, around, machine, crew, membership)
     return machine
 
 
@@ -285,15 +288,34 @@ def _recorder(
     return Recorder(settler, around.metrics, profiles.label, around.clock, around.rng, around.on_attempt, digests, journal)
 
 
-def _reporter(queue: Queue, around: Surroundings, machine: Engine, stops: Stops, membership: Membership) -> Reporter:
-    return Reporter(
+def _telling(
+    queue: Queue, around: Surroundings, machine: Engine, crew: CrewServices, membership: Membership
+) -> Callable[[], Awaitable[None]]:
+    """What tells of lanes: reports of each of them, and events of what rules have made of them."""
+
+    def owner() -> str:
+        return membership.owner
+
+    reporter = Reporter(
         lanes=machine,
-        stops=stops,
+        stops=crew.stops,
+        label=crew.label,
+        show=around.metrics.lanes,
         queue=queue,
-        owner=lambda: membership.owner,
+        owner=owner,
         clock=around.clock,
         on_trouble=around.on_trouble,
     )
+    actions = RuleActions(
+        lanes=machine, stops=crew.stops, queue=queue, owner=owner, clock=around.clock, on_trouble=around.on_trouble
+    )
+
+    async def tell() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(reporter.run)
+            nursery.start_soon(actions.run)
+
+    return tell
 
 
 def controller(settings: Settings, queue: Queue, around: Surroundings) -> Controller:

@@ -77,7 +77,7 @@ class Backlog:
         if not transactions:
             self.changed()
             return
-        self._octets = len(transactions[-1].content)
+        self._octets = transactions[-1].size
         self.offer(len(transactions))
 
     def changed(self) -> None:
@@ -114,6 +114,12 @@ class Backlog:
         self.ready.clear()
         self.held.clear()
         return back
+
+    def one(self) -> list[Held]:
+        """One that no session has taken, if there is one."""
+        if self.held:
+            return [self.held.popleft()]
+        return [held_of(self.ready.popleft())] if self.ready else []
 
     def sift(self, ask: Callable[[Held], T | None]) -> dict[Held, T]:
         """Take out, of what no session has taken, whatever `ask` has an answer to; with the answers."""

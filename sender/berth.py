@@ -45,6 +45,7 @@ class Sessions(Protocol):
     def session_opened(self, source: str, receiver: str, tls: str) -> None: ...
     def session_closed(self, source: str, receiver: str) -> None: ...
     def session_failed(self, receiver: str, kind: str) -> None: ...
+    def turned_away(self, receiver: str, outcome: Outcome) -> None: ...
     def shadowed(self, receiver: str, would: Outcome) -> None: ...
 
 
@@ -308,7 +309,11 @@ class Berth:
             deck.changed()
 
     def _turned_away(self, failure: Failure) -> None:
-        """A session could not be opened: the lane learns from it, and what waited for it pays or waits, as the outcome says."""
+        """A session could not be opened: the lane learns from it, and what waited for it pays or waits, as the outcome says.
+
+        Where all goes on with other sessions, or the pause gives it back, one envelope carries a receiver's words to the lane's
+        statistics: what is said at the door is about the source, and nobody else would tell of it.
+        """
         deck, backlog = self._deck, self.backlog
         outcome = judge_failure(backlog.profile, failure.step, reply=failure.reply, kind=failure.kind)
         deck.services.metrics.session_failed(deck.label, _kind(failure))
@@ -317,11 +322,15 @@ class Berth:
             deck.services.metrics.shadowed(deck.label, outcome.shadow)
             deck.services.on_trouble(f"{deck.label}: {in_shadow(outcome.shadow)}: {failure.reply}")
             outcome = replace(outcome, shadow=None)  # told once, not for each message that waited
-        if backlog.sessions > 1:
-            return  # other sessions go on with it
-        if outcome.verdict is Verdict.UNSENT and deck.throttle.paused(trio.current_time()):
-            return  # the pause gives it back
-        for held in backlog.drain():
+        untried = outcome.verdict is Verdict.UNSENT
+        spoken = untried and failure.reply is not None
+        if spoken:
+            deck.services.metrics.turned_away(deck.label, outcome)
+        if backlog.sessions > 1 or (untried and deck.throttle.paused(trio.current_time())):
+            concerned = backlog.one() if spoken else []
+        else:
+            concerned = backlog.drain()
+        for held in concerned:
             deck.conclude(held, outcome, step=failure.step, reply=failure.reply, why=failure.error, mx=failure.host)
 
 

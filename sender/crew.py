@@ -211,7 +211,8 @@ class Crew:
         return 2 + 2 * TURNS * backlog.open // max(1, self.services.places.taken)
 
     async def _prepare(self, backlog: Backlog, batch: Sequence[Held]) -> None:
-        going = [held for held in batch if not self._stopped(held)]
+        now = trio.current_time()
+        going = [held for held in batch if not self._stopped(held, now)]
         made = await self.services.preparer.prepare(going)
         for held, unusable in made.unusable:
             self.holding -= 1
@@ -229,16 +230,15 @@ class Crew:
     def _fits(self, backlog: Backlog, transaction: Transaction) -> bool:
         """Whether the receiver takes messages of this size at all; what does not fit ends here, and is not sent."""
         most = backlog.limits.message_size
-        if most is None or len(transaction.content) <= most:
+        if most is None or transaction.size <= most:
             return True
         assert isinstance(transaction.tag, Held)
-        why = f"{len(transaction.content):,} octets: {self.label} takes {most:,}"
+        why = f"{transaction.size:,} octets: {self.label} takes {most:,}"
         self.conclude(transaction.tag, _TOO_LARGE, step=Step.MAIL, why=why)
         return False
 
-    def _stopped(self, held: Held) -> bool:
+    def _stopped(self, held: Held, now: float) -> bool:
         """Whether this receiver has stopped the envelope's domain or campaign; it then waits, and is not composed."""
-        now = trio.current_time()
         stop = self.services.stops.find(self._lane.receiver, held.campaign.identity.domain, held.campaign.id, now)
         if stop is None:
             return False

@@ -39,6 +39,7 @@ _LOOK_AT = 200  # open campaigns in one call
 
 
 class Observes(Protocol):
+    def submitted(self, count: int) -> None: ...
     def expanded(self, outcome: str, count: int) -> None: ...
     def inbox_refused(self, what: str, count: int = 1) -> None: ...
 
@@ -153,6 +154,7 @@ class Expander:
         await self._leave_out_suppressed(sorting)
         packs = self._packs(campaign, await self._routed(sorting))
         if await self._queue.expand(sorting.chunk(inflow, [batch for batch, _ in readable], packs), now):
+            self._metrics.submitted(sum(len(rows) for _, rows in readable))
             self._count(sorting)
 
     async def _end(self, campaign_id: str, inflow: Inflow, state: State) -> None:
@@ -170,6 +172,7 @@ class Expander:
             drop=inflow.repeats,
         )
         if await self._queue.expand(chunk, self._clock()):
+            self._metrics.submitted(len(ordinals))
             self._metrics.expanded(str(state), len(ordinals))
 
     async def _readable(self, campaign_id: str, inflow: Inflow) -> list[tuple[RowBatch, Sequence[object]]]:

@@ -56,6 +56,8 @@ class Halts:
 
     def withdrawn(self, held: Held) -> Withdrawn | None:
         """Why this envelope must not be sent now, or None; never blocks."""
+        if not self._words and held.campaign.schedule.always:
+            return None  # nearly always so
         halt = self._halt(held.campaign)
         return _LATE_IN_DOUBT if halt is _LATE and held.envelope.doubts else halt
 

@@ -202,8 +202,7 @@ class Lane:
 
     def _allowance(self, now: float) -> int:
         """How many envelopes the lane may lease now."""
-        rate = self._profile.limits.messages_per_second * self._throttle.share(now)
-        return max(1, min(self._services.lease_size, int(rate * _HORIZON_S)))
+        return max(1, min(self._services.lease_size, int(self._throttle.messages_per_second(now) * _HORIZON_S)))
 
     async def _lease(self, nursery: trio.Nursery, now: float) -> bool:
         owner, most = self._services.owner(), self._allowance(now)

@@ -302,16 +302,29 @@ class Envelope:
 class Transaction(Struct, frozen=True, kw_only=True):
     """One message ready for the wire: composed and signed, with its SMTP envelope.
 
-    `content` ends with CRLF, holds only CRLF line ends and is not dot-stuffed: the client machine does that.
+    The message is `head` and then the pieces of `body`, which are shared with other messages of its campaign as far as they
+    are the same. It ends with CRLF, holds only CRLF line ends and is not dot-stuffed: the client machine does that.
     """
 
     mail_from: str
     rcpt: str
-    content: bytes
+    head: bytes  # its header fields and the empty line; all of it where there is no `body`
+    body: tuple[bytes, ...] = ()
+    body_size: int = 0  # octets of `body`
     eight_bit: bool = False  # content holds octets over 127: BODY=8BITMIME (RFC 6152)
     smtputf8: bool = False  # an address or a header needs RFC 6531
-    fit: int = 0  # so many octets at its end are known to be as above, and to have no line that begins with a dot
+    fit: bool = False  # `body` is known to be as above, and to have no line that begins with a dot
     tag: object = None  # the caller's own reference, handed back untouched
+
+    @property
+    def content(self) -> bytes:
+        """The message in one piece, made anew each time."""
+        return b"".join((self.head, *self.body))
+
+    @property
+    def size(self) -> int:
+        """Octets of the message."""
+        return len(self.head) + self.body_size
 
 
 class Result(Struct, frozen=True, kw_only=True):

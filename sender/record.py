@@ -25,6 +25,7 @@ from sender.settling import Settler
 from sender.withdrawal import Withdrawn
 
 _MOMENT_S = 5.0  # what must not be sent now comes back after this: at once, it would be leased again in a hot loop
+_REPLY_MOST = 4_000  # characters that are told of a reply: a hostile one has 64 KiB
 
 
 class Attempt(Struct, frozen=True, kw_only=True):
@@ -49,7 +50,7 @@ class Counts(Protocol):
     def attempt(self, source: str, receiver: str, outcome: Outcome) -> None: ...
     def finished(self, source: str, receiver: str, state: State) -> None: ...
     def in_doubt(self, receiver: str) -> None: ...
-    def replied(self, verdict: Verdict, seconds: float) -> None: ...
+    def replied(self, verdict: Verdict, seconds: float, envelope: Envelope) -> None: ...
 
 
 class Recorder:
@@ -104,7 +105,7 @@ class Recorder:
         if outcome.in_doubt:
             self._counts.in_doubt(label)
         if reply is not None and outcome.verdict is not Verdict.UNSENT:
-            self._counts.replied(outcome.verdict, trio.current_time() - held.leased_at)
+            self._counts.replied(outcome.verdict, trio.current_time() - held.leased_at, held.envelope)
         if isinstance(fate, Final):
             self._counts.finished(lane.source, label, fate.state)
             self._end(attempt, fate.state, reply)
@@ -115,7 +116,7 @@ class Recorder:
             self._on_attempt(attempt)
 
     def _end(self, attempt: Attempt, state: State, reply: Reply | None) -> None:
-        held, event = attempt.held, _event(attempt, str(state))
+        held, event = attempt.held, event_of(attempt, str(state))
         why, refused = _why(attempt) if state is State.UNKNOWN else "", None
         if self._digests is not None and nobody_there(attempt.outcome, reply):
             refused = _nobody(self._digests, attempt)
@@ -133,7 +134,7 @@ class Recorder:
     def _put_back(self, attempt: Attempt, later: Later) -> None:
         held, tried = attempt.held, attempt.outcome.verdict is not Verdict.UNSENT
         source = attempt.lane.source if stays(attempt.outcome) else ""
-        again, event = _again(held, later, tried=tried, source=source), _event(attempt, "deferred") if tried else None
+        again, event = _again(held, later, tried=tried, source=source), event_of(attempt, "deferred") if tried else None
         if event is None:
             self._journal.untried((held.lease.id, held.position))
         else:
@@ -209,7 +210,8 @@ def _nobody(digests: Digests, attempt: Attempt) -> Suppression:
     )
 
 
-def _event(attempt: Attempt, kind: str) -> bytes:
+def event_of(attempt: Attempt, kind: str) -> bytes:
+    """What the world is told of it, as JSON; `kind`: the state it came to, or "deferred"."""
     envelope, outcome, reply = attempt.held.envelope, attempt.outcome, attempt.reply
     return Event(
         id=change_id(envelope, envelope.attempts + 1, kind),
@@ -226,7 +228,7 @@ def _event(attempt: Attempt, kind: str) -> bytes:
         step=attempt.step,
         code=reply.code if reply else 0,
         enhanced=(reply.enhanced or "") if reply else "",
-        reply=reply.text if reply else "",
+        reply=reply.text[:_REPLY_MOST] if reply else "",
         category=outcome.category,
         scope=outcome.scope,
         rule=outcome.rule,

@@ -1,4 +1,5 @@
-"""What the lanes of a process say of themselves, about once a second: `penstock why` and live views read it from the queue.
+"""What the lanes of a process say of themselves, about once a second: `penstock why` and live views read it from the queue,
+Prometheus from the process.
 
 A report names the one thing that binds the lane now (`limit`), in this order:
 
@@ -16,14 +17,17 @@ A report names the one thing that binds the lane now (`limit`), in this order:
     receiver         nothing of ours: it waits for replies
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import trio
 
+from sender.crew import Crew
 from sender.errors import BackendError
 from sender.lane import Lane
+from sender.lane_figures import figures
+from sender.metrics import LaneFigures
 from sender.model import LaneId, Route
 from sender.policy.pace import Pause
 from sender.policy.stops import Stop, Stops
@@ -32,6 +36,7 @@ from sender.queue.finding import Finds, LaneReport
 
 _EVERY_S = 1.0
 _AT_ONCE = 400  # lanes reported in a second; of more, each is heard of less often: this is work, and most of them rest
+_WHY_MOST = 500  # characters: a receiver's words may be 64 kB, and they are told again and again
 _EVERY_MOST_S = 5.0  # whoever reads takes a lane that says nothing for longer for one that is gone
 
 
@@ -60,11 +65,15 @@ class Reporter:
     queue: Finds
     owner: Callable[[], str]
     clock: Callable[[], float]  # Unix seconds
+    label: Callable[[str], str] = lambda receiver: receiver  # what metrics call it
+    show: Callable[[Mapping[tuple[str, str], LaneFigures]], None] = lambda figures: None
     on_trouble: Callable[[str], None] = lambda text: None
 
     async def run(self) -> None:
         """Report for ever. What can't be told is told a moment later: nothing depends on it."""
         while True:
+            now = trio.current_time()
+            self.show(figures(self.lanes.running(), self.lanes.resting(now), self.label, now))
             reports = list(self.reports())
             try:
                 await self.queue.report_lanes(self.owner(), reports)
@@ -77,43 +86,46 @@ class Reporter:
         now, at, owner = trio.current_time(), self.clock(), self.owner()
         stopped = self.stops.by_receiver(now)
         for lane in self.lanes.running():
-            bound, crew = binding(lane, stopped.get(lane.id.receiver), now), lane.crew
-            yield LaneReport(
-                lane=lane.id,
-                route=lane.route,
-                owner=owner,
-                at=at,
-                sessions=crew.sessions,
-                connections=lane.throttle.connections(now),
-                holding=crew.holding,
-                messages_per_second=_rate(lane.throttle, now),
-                limit=bound.limit,
-                until=_unix(bound, now, at),
-                rule=bound.rule,
-                why=bound.why,
-                most_connections=lane.throttle.limits.connections,
-                most_per_second=lane.throttle.limits.messages_per_second,
-                messages_per_connection=lane.throttle.messages_per_connection(now),
-            )
+            bound = binding(lane, stopped.get(lane.id.receiver), now)
+            yield _report(lane.id, lane.route, lane.throttle, bound, owner, now, at, lane.crew)
         for lane_id, route, throttle in self.lanes.resting(now):
             bound = _paused(throttle.pause) if throttle.pause is not None else Bound("nothing to send", "")
-            yield LaneReport(
-                lane=lane_id,
-                route=route,
-                owner=owner,
-                at=at,
-                sessions=0,
-                connections=0,
-                holding=0,
-                messages_per_second=_rate(throttle, now),
-                limit=bound.limit,
-                until=_unix(bound, now, at),
-                rule=bound.rule,
-                why=bound.why,
-                most_connections=throttle.limits.connections,
-                most_per_second=throttle.limits.messages_per_second,
-                messages_per_connection=throttle.messages_per_connection(now),
-            )
+            yield _report(lane_id, route, throttle, bound, owner, now, at)
+
+
+def _report(
+    lane: LaneId,
+    route: Route,
+    throttle: Throttle,
+    bound: Bound,
+    owner: str,
+    now: float,
+    at: float,
+    crew: Crew | None = None,
+) -> LaneReport:
+    """What a lane does; without a crew it rests."""
+    refusal = throttle.refusal
+    return LaneReport(
+        lane=lane,
+        route=route,
+        owner=owner,
+        at=at,
+        sessions=crew.sessions if crew is not None else 0,
+        connections=throttle.connections(now) if crew is not None else 0,
+        holding=crew.holding if crew is not None else 0,
+        messages_per_second=throttle.messages_per_second(now),
+        limit=bound.limit,
+        until=_unix(bound.until, now, at),
+        rule=bound.rule,
+        why=bound.why[:_WHY_MOST],
+        most_connections=throttle.limits.connections,
+        most_per_second=throttle.limits.messages_per_second,
+        messages_per_connection=throttle.messages_per_connection(now),
+        taken=throttle.taken,
+        refused=throttle.refused,
+        refusal=refusal.words if refusal is not None else "",
+        refused_at=_unix(refusal.at, now, at) if refusal is not None else 0.0,
+    )
 
 
 def binding(lane: Lane, stop: Stop | None, now: float) -> Bound:
@@ -145,7 +157,7 @@ def _pace(throttle: Throttle, now: float) -> Bound | None:
     if throttle.next_message_at(now) <= now:
         return None
     share = throttle.share(now)
-    why = f"{_number(_rate(throttle, now))} messages a second"
+    why = f"{_number(throttle.messages_per_second(now))} messages a second"
     if share >= 1:
         return Bound("pace", f"{why}, the receiver's limit")
     why += f", {share:.0%} of the receiver's limit and rising"
@@ -182,14 +194,10 @@ def _connections(lane: Lane, now: float) -> Bound:
     return Bound("receiver", f"{crew.sessions} of {allowed} connections in use; it waits for replies")
 
 
-def _rate(throttle: Throttle, now: float) -> float:
-    return throttle.limits.messages_per_second * throttle.share(now)
-
-
 def _number(value: float) -> str:
     return f"{value:,.0f}" if value >= 10 or value == int(value) else f"{value:.2g}"
 
 
-def _unix(bound: Bound, now: float, at: float) -> float:
+def _unix(moment: float, now: float, at: float) -> float:
     """The lane's clock starts anywhere; what is published is Unix seconds."""
-    return at + bound.until - now if bound.until else 0.0
+    return at + moment - now if moment else 0.0

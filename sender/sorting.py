@@ -9,7 +9,7 @@ import msgspec
 from sender.campaigns import Campaign
 from sender.content.row import read_row
 from sender.errors import ContentError
-from sender.events import Event
+from sender.events import CampaignEvent, Event
 from sender.model import Envelope, State
 from sender.policy import engagement
 from sender.queue.base import AT_ONCE, BATCH_ROWS, Chunk, Inflow, RoutedPack, RowBatch, Spill
@@ -81,9 +81,15 @@ class Sorting:
             states=dict(self.states),
             ended=tuple(self.ended),
             drop=inflow.repeats,
-            events=tuple(self.events),
+            events=(*self.events, *self._queued(inflow.chunk, packs)),
             spill=Spill(after_s=float(spec.spill), start=self.campaign.schedule.start) if spec.spill else AT_ONCE,
         )
+
+    def _queued(self, number: int, packs: Sequence[RoutedPack]) -> list[bytes]:
+        """One event for all that these batches queued: one for each would double what is told of a message."""
+        count, campaign = sum(pack.count for pack in packs), self.campaign.id
+        event = CampaignEvent(id=f"{campaign}:queued:{number}", type="queued", at=self.now, campaign=campaign, count=count)
+        return [event.encode()] if count else []
 
 
 def _check_engagement(fields: Mapping[str, str]) -> None:

@@ -1,16 +1,21 @@
 """Looking after the store: what its servers say of themselves becomes metrics, and words to the operator."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-from sender.metrics import Metrics
 from sender.queue.standing import Standing, Standings
 
 
 class StoreWatch:
     """Asks each time it is told to, and says what is new: slow disks are told by what has come since the last time."""
 
-    def __init__(self, queue: Standings, metrics: Metrics, on_trouble: Callable[[str], None]) -> None:
-        self._queue, self._metrics, self._on_trouble = queue, metrics, on_trouble
+    def __init__(
+        self,
+        queue: Standings,
+        on_trouble: Callable[[str], None],
+        show: Callable[[Mapping[str, Mapping[str, float]]], None] = lambda servers: None,
+    ) -> None:
+        """`show` is for who goes on looking: what is seen once is no metric."""
+        self._queue, self._on_trouble, self._show = queue, on_trouble, show
         self._delays: dict[str, int] = {}
 
     async def run_once(self) -> None:
@@ -19,7 +24,7 @@ class StoreWatch:
         for each in standings:
             for why in filter(None, (each.flaw(), *each.worries(), self._delayed(each))):
                 self._on_trouble(why)
-        self._metrics.store({each.server: _figures(each) for each in standings})
+        self._show({each.server: _figures(each) for each in standings})
         self._delays = {each.server: each.delayed_fsyncs for each in standings}
 
     def _delayed(self, server: Standing) -> str:

@@ -17,7 +17,7 @@ def backlog(count: int) -> Backlog:
 
 
 def transaction(of: Held) -> Transaction:
-    return Transaction(mail_from="b@shop.example", rcpt=of.envelope.address, content=b"", tag=of)
+    return Transaction(mail_from="b@shop.example", rcpt=of.envelope.address, head=b"", tag=of)
 
 
 async def test_everything_waiting_is_counted_on_every_stage_of_its_way() -> None:
@@ -41,7 +41,7 @@ async def test_of_large_messages_fewer_make_a_batch() -> None:
     waiting = backlog(10)
     assert waiting.of_its_size(8, 1000) == 8
     for octets, expected in ((100, 8), (300, 3), (5000, 1)):
-        waiting.prepared(0, [replace(transaction(waiting.held[0]), content=bytes(octets))])
+        waiting.prepared(0, [replace(transaction(waiting.held[0]), head=bytes(octets))])
         assert waiting.of_its_size(8, 1000) == expected
 
 
@@ -116,3 +116,13 @@ async def test_sifting_takes_out_what_was_asked_for_and_keeps_the_order_of_the_r
     assert waiting.preparing == 2
     assert waiting.sift(lambda one: None) == {}
     assert waiting.waiting == 6
+
+
+async def test_one_that_nobody_has_taken_is_to_be_had_from_either_place_until_there_is_none() -> None:
+    waiting = backlog(2)
+    batch = waiting.batch(1)
+    waiting.prepared(1, [transaction(batch[0])])
+    (first,), (second,) = waiting.one(), waiting.one()
+    assert second is batch[0]
+    assert first is not second
+    assert (waiting.one(), waiting.waiting) == ([], 0)

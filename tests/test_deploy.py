@@ -8,9 +8,10 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from sender.settings import load
 from sender.settings.sections import PenstockFile
 from workers.cli import COMMANDS
-from workers.fleet import DELIVERY_PORT, EXPANDER_PORT, SCHEDULER_PORT
+from workers.fleet import DELIVERY_PORT, EXPANDER_PORT, SCHEDULER_PORT, consumer_port, supervisor_port
 
 ROOT = Path(__file__).parent.parent
 DEPLOY = ROOT / "deploy"
@@ -81,8 +82,37 @@ def test_units_call_commands_that_exist() -> None:
         assert calls[0] in COMMANDS
 
 
+def test_the_container_has_all_that_the_wheel_is_made_of() -> None:
+    wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    copied = {
+        word
+        for line in re.findall(r"^COPY (.+) \S+$", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE)
+        for word in line.split()
+    }
+    assert {*wheel["packages"], *wheel["force-include"]} <= copied
+
+
+def test_where_prometheus_finds_the_processes_is_a_directory_that_it_may_enter() -> None:
+    """Those of the sockets and of the state are Penstock's alone."""
+    (unit,) = (DEPLOY / "systemd").glob("penstock.service")
+    assert "CacheDirectory=penstock\nCacheDirectoryMode=0755\n" in unit.read_text()
+    named = re.findall(r"/[\w/]+/targets\.json", (DEPLOY / "prometheus/README.md").read_text())
+    assert set(named) == {"/var/cache/penstock/targets.json"}
+
+
 def test_prometheus_scrapes_the_ports_that_are_served() -> None:
     scraped = {int(port) for port in re.findall(r"127\.0\.0\.1:(\d+)", (DEPLOY / "prometheus/prometheus.yml").read_text())}
     defaults = PenstockFile()
     delivery = range(DELIVERY_PORT, DELIVERY_PORT + defaults.fleet.delivery)
-    assert scraped == {defaults.metrics.port + offset for offset in (EXPANDER_PORT, SCHEDULER_PORT, *delivery)}
+    offsets = (EXPANDER_PORT, SCHEDULER_PORT, *delivery, consumer_port(load()), supervisor_port(load()))
+    assert scraped == {defaults.metrics.port + offset for offset in offsets}
+
+
+def test_each_process_of_the_containers_serves_where_their_prometheus_looks() -> None:
+    """Prometheus scrapes the loopback: whatever is built from here has to be on the same one."""
+    text = (DEPLOY / "compose.yaml").read_text().partition("\nservices:\n")[2].partition("\nvolumes:\n")[0]
+    services = dict(re.findall(r"^  (\w+):\n((?:(?:    .*|  #.*)?\n)+)", text, re.MULTILINE))
+    ours = {name for name, body in services.items() if "dockerfile: deploy/Dockerfile" in body}
+    assert ours == {"penstock", "consumer"}
+    for name in (ours - {"penstock"}) | {"prometheus"}:
+        assert 'network_mode: "service:penstock"' in services[name], name

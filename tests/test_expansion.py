@@ -41,6 +41,10 @@ class Counts:
     def __init__(self) -> None:
         self.expanded_ones: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
+        self.taken = 0
+
+    def submitted(self, count: int) -> None:
+        self.taken += count
 
     def expanded(self, outcome: str, count: int) -> None:
         self.expanded_ones[outcome] += count
@@ -75,6 +79,10 @@ class Desk:
         return {str(ready.route): ready.envelopes for ready in await self.queue.ready(100)}
 
     async def events(self) -> list[dict[str, Any]]:
+        """Those of recipients."""
+        return [event for event in await self.all_events() if event["type"] != "queued"]
+
+    async def all_events(self) -> list[dict[str, Any]]:
         _, events = await self.queue.events("", 10_000)
         return [json.loads(event) for event in events]
 
@@ -103,6 +111,7 @@ async def test_recipients_are_packed_by_the_receiver_of_their_domain(autojump_cl
     assert (status.accepted, status.queued, status.complete) == (321, 321, True)
     assert await desk.queue.open_campaigns() == []
     assert desk.counts.expanded_ones == {"queued": 321}
+    assert desk.counts.taken == desk.counts.expanded_ones.total()
     leases = await desk.queue.lease([LeaseRequest(lane=LANE, route=ROUTE, owner="o", envelopes=300)], clock())
     assert [len(lease.envelopes) for lease in leases] == [200, 100]
     assert leases[0].envelopes[7].fields == {"first": "Ann 7"}
@@ -142,6 +151,7 @@ async def test_dirty_rows_end_with_a_reason_and_their_fields_come_back(autojump_
         "fields": {"customer": "4718"},
     }
     assert desk.counts.expanded_ones == {"queued": 1, "invalid": 7, "rejected": 1}
+    assert desk.counts.taken == desk.counts.expanded_ones.total()
 
 
 async def test_recipients_whose_fields_are_too_long_for_one_pack_go_into_several(
@@ -370,6 +380,7 @@ async def test_suppressed_recipients_end_with_the_reason(autojump_clock: MockClo
     }
     assert (told[2]["type"], told[2]["to"], told[2]["fields"]) == ("suppressed", "r2@big.example", {"customer": "2"})
     assert desk.counts.expanded_ones == {"queued": 3, "suppressed": 4}
+    assert desk.counts.taken == desk.counts.expanded_ones.total()
 
 
 async def test_without_an_answer_about_suppressions_nothing_is_expanded(autojump_clock: MockClock) -> None:
@@ -427,6 +438,7 @@ async def test_a_score_that_is_none_ends_its_recipient_with_the_reason(autojump_
     assert whys[0] == "engagement: 'high' is no score: write a number from 0 to 100, or nothing"
     assert all(why.startswith("engagement: ") for why in whys)
     assert desk.counts.expanded_ones == {"queued": 1, "invalid": len(bad)}
+    assert desk.counts.taken == desk.counts.expanded_ones.total()
 
 
 @pytest.mark.parametrize(("spill", "hours"), [("now", 0), ("6h", 6), ("wait", 10_000)])
@@ -453,3 +465,13 @@ async def test_it_waits_from_its_start_on(autojump_clock: MockClock) -> None:
     due = start.timestamp() + 6 * 3600
     assert await desk.queue.lease([request], due - 1) == []
     assert await desk.queue.lease([request], due) != []
+
+
+async def test_what_was_queued_is_told_once_for_many_with_how_many_they_are() -> None:
+    desk = Desk()
+    await submitted(desk.queue, lines(person(0), person(1), {"to": "nobody"}), lines(person(2)), lines({"to": "nobody"}))
+    await desk.run()
+    told = [event for event in await desk.all_events() if event["type"] == "queued"]
+    assert sum(event["count"] for event in told) == 3
+    assert {(event["campaign"], "to" in event) for event in told} == {("spring", False)}
+    assert len({event["id"] for event in told}) == len(told) <= 2

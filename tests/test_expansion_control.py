@@ -42,6 +42,7 @@ async def test_recipients_of_a_cancelled_campaign_end_as_they_are_read(autojump_
     assert (status.accepted, status.queued, status.waiting_batches) == (4, 0, 0)
     assert await states(desk.queue) == {State.CANCELLED: 4}
     assert desk.counts.expanded_ones == {"cancelled": 4}
+    assert desk.counts.taken == desk.counts.expanded_ones.total()
     assert [letter.campaign for letter in desk.queue.letters] == ["spring"]
     assert await desk.events() == []
     assert (await desk.queue.find("spring", 2000)).state is State.CANCELLED
@@ -81,3 +82,4 @@ async def test_after_the_deadline_recipients_expire_as_they_are_read(autojump_cl
     assert await states(desk.queue, "later") == {State.EXPIRED: 2}
     assert await states(desk.queue) == {}
     assert desk.counts.expanded_ones == {"queued": 2, "expired": 2}
+    assert desk.counts.taken == desk.counts.expanded_ones.total()

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import trio
@@ -42,9 +43,9 @@ async def running(rig: Rig, services: LaneServices, *lanes: Lane) -> AsyncIterat
         nursery.cancel_scope.cancel()
 
 
-async def ran(rig: Rig, recipients: int = 50, **options: object) -> Lane:
+async def ran(rig: Rig, recipients: int = 50, **options: Any) -> Lane:
     """Submit, and let one lane run until it ends by itself."""
-    await submitted(rig.queue, recipients, **options)  # type: ignore[arg-type]  # passed on as they are
+    await submitted(rig.queue, recipients, **options)
     services = rig.lanes()
     lane = rig.lane(services)
     async with running(rig, services):

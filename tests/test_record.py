@@ -10,7 +10,7 @@ import trio
 from msgspec import structs
 from trio.testing import MockClock
 
-from sender.model import Category, LaneId, Mark, Outcome, Reply, Scope, State, Step, Verdict
+from sender.model import Category, Envelope, LaneId, Mark, Outcome, Reply, Scope, State, Step, Verdict
 from sender.policy.retry import RetryCurve
 from sender.policy.suppression import Digests
 from sender.policy.verdict import DELIVERED, IN_DOUBT
@@ -45,7 +45,7 @@ class Counts:
     def in_doubt(self, receiver: str) -> None:
         self.seen.append(("in doubt", receiver))
 
-    def replied(self, verdict: Verdict, seconds: float) -> None:
+    def replied(self, verdict: Verdict, seconds: float, envelope: Envelope) -> None:
         self.replies.append((verdict, seconds))
 
 

@@ -1,6 +1,6 @@
 """What lanes say of themselves: the one thing that binds each of them, as lanes that really run show it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import trio
@@ -9,6 +9,7 @@ from trio.testing import MockClock
 from sender.errors import BackendError
 from sender.lane import Lane, LaneServices
 from sender.leasing import Warming
+from sender.metrics import LaneFigures
 from sender.model import Cap, LaneId, Reply, Route
 from sender.policy.stops import Stops
 from sender.policy.throttle import Throttle
@@ -24,6 +25,7 @@ from tests.test_lane import running
 LANE = LaneId(source="s1", receiver="big")
 SLOW_DOWN = Reply(code=450, lines=("slow down",))
 TOO_MANY = Reply(code=421, lines=("too many connections",))
+NOBODY = Reply(code=550, enhanced="5.1.1", lines=("nobody " * 40,))
 FEWER = Reply(code=450, lines=("fewer please",))
 
 
@@ -97,6 +99,37 @@ async def test_a_pause_with_the_receivers_words(autojump_clock: MockClock) -> No
     assert (report.connections, report.holding) == (0, 0)
 
 
+async def test_what_was_taken_and_what_was_refused_last(autojump_clock: MockClock) -> None:
+    rig = Rig(office=Office(rtt_s=0.1))
+    answers = iter([OK, OK, NOBODY])
+    rig.office.answer = lambda transaction: next(answers, OK)
+    report = await later(rig, 5, recipients=9)
+    assert (report.taken, report.refused) == (8, 1)
+    assert report.refusal == f"550 5.1.1 {'nobody ' * 40}"[:200], "cut: a reply may have 64 kB, and is told again and again"
+    assert 0 < clock() - report.refused_at < 5
+
+
+async def test_what_was_refused_is_told_while_the_lane_rests_too(autojump_clock: MockClock) -> None:
+    rig = Rig()
+    rig.office.answer = lambda transaction: SLOW_DOWN
+    report = await later(rig, 5)
+    assert (report.taken, report.refusal) == (0, "450 slow down")
+    assert report.refused >= 1
+
+
+async def test_what_we_lack_ourselves_is_no_refusal(autojump_clock: MockClock) -> None:
+    rig = Rig()
+    rig.pen.fails = True
+    report = await later(rig, 3, recipients=5)
+    assert (report.refused, report.refusal, report.refused_at) == (0, "", 0.0)
+
+
+async def test_an_endless_reason_is_cut(autojump_clock: MockClock) -> None:
+    rig = Rig()
+    rig.office.answer = lambda transaction: Reply(code=450, lines=("slow down " + "x" * 60_000,))
+    assert len((await later(rig, 5)).why) == 500
+
+
 async def test_nothing_to_send(autojump_clock: MockClock) -> None:
     rig = Rig(limits={"idle_s": "20s"})
     report = await later(rig, 3, recipients=2)
@@ -167,10 +200,33 @@ async def test_an_engine_publishes_its_lanes_and_those_that_have_ended_in_a_paus
     assert (lanes[LANE].route, lanes[LANE].owner, clock() - lanes[LANE].at <= 1.5) == (ROUTE, "host/1-1", True)
     assert list(engine.running()) == []
     (ended,) = reporter.reports()
+    assert ended.refusal == "450 slow down"
     assert (ended.lane, ended.limit, ended.rule, ended.sessions) == (LANE, "pause", "_default/pause", 0)
     assert abs(ended.until - lanes[LANE].until) < 0.01
     await trio.sleep(3_600)
     assert list(reporter.reports()) == []
+
+
+async def test_metrics_are_told_of_lanes_while_they_run_and_while_they_wait_out_a_pause(autojump_clock: MockClock) -> None:
+    rig = Rig(limits={"messages_per_second": 5, "connections": 3}, office=Office(rtt_s=1.0))
+    await submitted(rig.queue, 30)
+    rig.office.answer = lambda transaction: SLOW_DOWN if trio.current_time() > 3 else OK
+    told: list[Mapping[tuple[str, str], LaneFigures]] = []
+    engine = rig.engine()
+    reporter = Reporter(
+        lanes=engine, stops=Stops(), queue=Away(), owner=str, clock=clock, label=lambda receiver: "other", show=told.append
+    )
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(engine.run)
+        nursery.start_soon(reporter.run)
+        await trio.sleep(3_600)
+        nursery.cancel_scope.cancel()
+    lane = ("s1", "other")
+    assert LaneFigures(running=1, connections_allowed=2, messages_per_second=5) in [each.get(lane) for each in told]
+    paused = next(place for place, each in enumerate(told) if lane in each and each[lane].paused)
+    assert told[paused][lane] in (LaneFigures(running=1, paused=1), LaneFigures(paused=1))
+    assert 3_400 < len(told) < 3_610  # the store that was away held up nothing
+    assert told[-1] == {}
 
 
 async def test_a_store_that_is_away_is_told_later(autojump_clock: MockClock) -> None:

@@ -18,19 +18,26 @@ from sender.policy.plans import BandTable, GateTable, PlanFile
 from sender.policy.receivers import ProfileFile
 from sender.settings import load, read, shipped
 from sender.settings.checks import ehlo_name, host_name, redis_flaw
-from sender.settings.sections import PenstockFile, SourcesFile
+from sender.settings.sections import FileConsumer, PenstockFile, SourcesFile
 
 
 def keys_of(kind: type[Struct], prefix: str = "") -> Iterator[str]:
     """Every key a file may have, in dotted form; keys of `[[tables]]` without their place."""
     for field in fields(kind):
         name = f"{prefix}{field.encode_name}"
-        several = get_origin(field.type) in (tuple, UnionType)
-        inner = get_args(field.type)[0] if several else field.type
-        if isinstance(inner, type) and issubclass(inner, Struct) and inner not in (GateTable, BandTable):  # written in one line
-            yield from keys_of(inner, f"{name}.")
+        tables = [kind for kind in kinds(field.type) if isinstance(kind, type) and issubclass(kind, Struct)]
+        if tables and tables[0] not in (GateTable, BandTable):  # written in one line
+            for table in tables:
+                yield from keys_of(table, f"{name}.")
         else:
             yield name
+
+
+def kinds(wanted: Any) -> tuple[Any, ...]:
+    """What a field may be, or each of its items."""
+    if get_origin(wanted) in (tuple, UnionType):
+        return kinds(get_args(wanted)[0]) if get_origin(wanted) is tuple else get_args(wanted)
+    return (wanted,)
 
 
 def write(directory: Path, name: str, text: str) -> Path:
@@ -71,7 +78,7 @@ def test_the_shipped_file_states_the_defaults() -> None:
     settings = load()
     shown = tomllib.loads((shipped() / "penstock.toml").read_text(encoding="utf-8"))
     for field in fields(PenstockFile):
-        if field.name != "identity":
+        if field.name not in ("identity", "consumer"):
             section = getattr(settings, field.name)
             assert section == field.type(), field.name
             assert set(shown[field.name]) == {inner.encode_name for inner in fields(field.type)}
@@ -158,8 +165,13 @@ def test_all_errors_of_all_files_are_reported_at_once(tmp_path: Path) -> None:
         ("penstock.toml", '[redis]\nurl = "unix://state/valkey.sock"', "redis.url: names no absolute path"),
         (
             "penstock.toml",
+            '[metrics]\ntargets_file = "targets"',
+            "metrics.targets_file: 'targets': Prometheus reads it",
+        ),
+        (
+            "penstock.toml",
             "[metrics]\nport = 65535",
-            "metrics.port: 65535: the last of 2 delivery processes would need port 65538",
+            "metrics.port: 65535: the supervisor of 2 delivery processes would need port 65540",
         ),
         ("penstock.toml", '[net]\nnameservers = ["dns.example"]', "net.nameservers[0]: 'dns.example' is not an IP address"),
         ("penstock.toml", '[net]\nallow_targets = ["10.0.0.1/8"]', "net.allow_targets[0]: 10.0.0.1/8 has host bits set"),
@@ -259,7 +271,7 @@ def test_what_is_taken_for_a_selector_makes_a_key(tmp_path: Path, selector: str)
 
 
 def test_the_last_port_may_be_the_highest(tmp_path: Path) -> None:
-    write(tmp_path, "penstock.toml", "[metrics]\nport = 65532\n[fleet]\ndelivery = 2\n")
+    write(tmp_path, "penstock.toml", "[metrics]\nport = 65530\n[fleet]\ndelivery = 2\n")
     assert problems(tmp_path) == []
 
 
@@ -330,3 +342,86 @@ def test_plans_and_receivers_that_are_not_there_are_named(tmp_path: Path) -> Non
     assert found[5].startswith("sources.toml: source[1].warmup._default: no receiver '_default'")
     assert found[6].startswith("penstock.toml: identity[0].warmup: no plan 'casual'; allowed: cautious, mailtrap, none,")
     assert found[7:] == ["receivers/mine.toml: warmup: no plan 'sparkpots'; did you mean 'sparkpost'?"]
+
+
+def test_consumers_are_read_by_their_kind_and_every_error_is_told(tmp_path: Path) -> None:
+    good = '[[consumer]]\nname = "log"\nkind = "file"\nrotate_every = 0\n'
+    write(tmp_path, "sources.toml", '[[source]]\nname = "s1"\nehlo = "mta.shop.example"\n')
+    write(tmp_path, "penstock.toml", good)
+    (consumer,) = load(tmp_path).consumers
+    assert isinstance(consumer, FileConsumer)
+    assert (consumer.name, float(consumer.rotate_every)) == ("log", 0.0)
+    bad = '[[consumer]]\nname = "B_"\nkind = "file"\n[[consumer]]\nname = "x"\nkind = "fiel"\n[[consumer]]\nname = "y"\n'
+    write(tmp_path, "penstock.toml", good + good + bad + '[[consumer]]\nname = "z"\nkind = "file"\nkeep_file = 3\n')
+    assert problems(tmp_path) == [
+        "penstock.toml: consumer[2].name: expected lower-case letters, digits and '-', at most 32; found 'B_'",
+        "penstock.toml: consumer[3].kind: expected one of file, webhook; found 'fiel'",
+        "penstock.toml: consumer[4].kind: missing",
+        "penstock.toml: consumer[5].keep_file: unknown key; did you mean 'keep_files'?",
+        "penstock.toml: consumer[1].name: 'log' is there already",
+    ]
+    write(tmp_path, "penstock.toml", f'[[consumer]]\nname = "a"\nkind = ["file"]\n{good}{good}')
+    assert problems(tmp_path) == [
+        "penstock.toml: consumer[0].kind: expected one of file, webhook; found ['file']",
+        "penstock.toml: consumer[2].name: 'log' is there already",
+    ]
+    write(tmp_path, "penstock.toml", "".join(good.replace("log", f"log{number}") for number in range(21)))
+    assert problems(tmp_path) == ["penstock.toml: consumer: 21 of them; allowed are 20"]
+    write(tmp_path, "penstock.toml", f"[metrics]\nport = 65531\n{good}")
+    (problem,) = problems(tmp_path)
+    assert problem.startswith(
+        "penstock.toml: metrics.port: 65531: the supervisor of 2 delivery processes would need port 65536"
+    )
+    write(tmp_path, "penstock.toml", "consumer = 3\n")
+    assert problems(tmp_path) == ["penstock.toml: consumer: expected tables: write [[consumer]]"]
+
+
+def test_no_consumer_is_called_as_another_calls_its_files(tmp_path: Path) -> None:
+    write(tmp_path, "sources.toml", '[[source]]\nname = "s1"\nehlo = "mta.shop.example"\n')
+
+    def told(*names: str) -> list[str]:
+        tables = (f'[[consumer]]\nname = "{name}"\nkind = "file"\n' for name in names)
+        write(tmp_path, "penstock.toml", "".join(tables))
+        return [problem.removeprefix("penstock.toml: consumer") for problem in problems(tmp_path)]
+
+    assert told("hooks", "log-dead", "log-1", "000001") == []
+    assert told("hooks", "hooks-dead", "hooks-000001", "hooks-dead-1000000") == [
+        f"[{place}].name: '{name}': files of that name are those of 'hooks'"
+        for place, name in enumerate(("hooks-dead", "hooks-000001", "hooks-dead-1000000"), 1)
+    ]
+
+
+def test_a_webhook_says_who_it_is_and_is_not_in_clear(tmp_path: Path) -> None:
+    write(tmp_path, "sources.toml", '[[source]]\nname = "s1"\nehlo = "mta.shop.example"\n')
+
+    def told(text: str) -> list[str]:
+        write(tmp_path, "penstock.toml", f'[[consumer]]\nname = "hooks"\nkind = "webhook"\n{text}')
+        return [problem.removeprefix("penstock.toml: consumer[0].") for problem in problems(tmp_path)]
+
+    secret = 'secret_file = "hooks.secret"\n'
+    assert told(f'url = "https://hooks.shop.example/p?a=b"\n{secret}') == []
+    assert told(f'url = "http://127.0.0.1:8000/"\nallow_private = true\n{secret}') == []
+    assert told(secret) == ["url: missing"]
+    for url in (
+        "hooks.shop.example",
+        "ftp://hooks.shop.example/",
+        "https:///x",
+        "https://a b/",
+        "https://hooks.shop.example/#x",
+    ):
+        assert told(f'url = "{url}"\n{secret}') == ["url: not a URL like https://hooks.example.com/penstock"], url
+    assert told(f'url = "https://[::1/"\n{secret}') == ["url: not a URL: Invalid IPv6 URL"]
+    assert told(f'url = "https://me:s3cret@hooks.shop.example/"\n{secret}') == [
+        "url: holds a user or a password; the signature says who we are"
+    ]
+    assert told(f'url = "http://hooks.shop.example/"\n{secret}') == [
+        "url: http is in clear: allowed with allow_private alone; write https://"
+    ]
+    assert told('url = "https://hooks.shop.example/"\n') == [
+        "secret_file: name either secret_file or secret_env: deliveries are signed"
+    ]
+    assert told(f'url = "https://hooks.shop.example/"\ntimeout = 0\nretry_most = 0\n{secret}') == [
+        "timeout: 0s: allowed is 0.1s and more",
+        "retry_most: 0s: allowed is 1s and more",
+    ]
+    assert told(f'url = "https://hooks.shop.example/"\ntimeout = "1h"\n{secret}') == ["timeout: 3600s: allowed are 120s"]

@@ -15,6 +15,7 @@ def test_one_server() -> None:
     assert str(url) == "rediss://db.example:6380/3"
     assert StoreUrl.parse("redis://").hosts == (("localhost", 6379),)
     assert StoreUrl.parse("valkey://[::1]").hosts == (("::1", 6379),)
+    assert StoreUrl.parse(" REDIS://db/2 ").database == 2
     assert str(StoreUrl.parse("valkey://[::1]")) == "valkey://[::1]:6379"
 
 
@@ -58,6 +59,9 @@ def test_what_is_on_another_host(url: str, remote: bool) -> None:
         ("redis://:secret@host:abc", "its host or port can't be read"),
         ("redis://:secret@host:70000", "a port is a number up to 65535"),
         ("redis://:secret@[::1", "an IPv6 address stands in brackets"),
+        ("redis://:secret@[1.2.3.4]", "an IPv6 address stands in brackets"),
+        ("redis://:secret@[::g]:1", "an IPv6 address stands in brackets"),
+        ("redis://:sec#ret@host", "there is a # in it: in a password write %23"),
         ("redis://:secret@host:0", "no server listens on port 0"),
         ("redis://:secret@host/zero", "'/zero' is no database: write /0"),
         ("redis://:secret@host?db=x", "'x' is no database"),

@@ -42,6 +42,17 @@ def test_it_finds_its_own_configuration(installed: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.integration
+def test_it_finds_its_own_files_for_prometheus(installed: Path, tmp_path: Path) -> None:
+    code = "import workers.demo.prometheus as p; print(p.shipped())"
+    found = Path(run("-c", code, cwd=tmp_path, env=environment(installed)).strip())
+    assert found.is_relative_to(installed)
+    shipped = ROOT / "deploy" / "prometheus"
+    assert {path.name: path.read_text() for path in found.iterdir()} == {
+        path.name: path.read_text() for path in shipped.iterdir()
+    }
+
+
+@pytest.mark.integration
 def test_its_demo_runs(installed: Path, tmp_path: Path) -> None:
     shown = run("-m", "workers.cli", "demo", "--recipients", "200", cwd=tmp_path, env=environment(installed))
     assert "does not add up" not in shown

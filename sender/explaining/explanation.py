@@ -3,11 +3,13 @@
 Of several reasons the one that ends last binds: what waits for a start and for a retry goes when both have come.
 """
 
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 FOR_EVER = float("inf")
+_DAY_S = 86_400.0
 
 
 class Limit(StrEnum):
@@ -105,6 +107,11 @@ def span(seconds: float) -> str:
         if len(words) == 2:
             break
     return " ".join(words) or "a moment"
+
+
+def moment(unix: float, now: float) -> str:
+    """A time of day; with its date where that is not near."""
+    return time.strftime("%H:%M:%S" if abs(unix - now) < _DAY_S / 2 else "%Y-%m-%d %H:%M", time.localtime(unix))
 
 
 def counted(number: int, noun: str) -> str:

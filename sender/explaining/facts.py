@@ -95,7 +95,8 @@ class EnvelopeFacts:
     parked: bool | None = None  # UNKNOWN: an operator may still send it again; None: too many are parked to look through
 
 
-async def fleet_facts(queue: Queue, settings: Settings) -> FleetFacts:
+async def fleet_facts(queue: Queue, settings: Settings, *, with_tails: bool = True) -> FleetFacts:
+    """`with_tails` asks for the shared cap of each source as well."""
     now, lanes = await queue.time(), await queue.lanes()
     return FleetFacts(
         now=now,
@@ -104,7 +105,7 @@ async def fleet_facts(queue: Queue, settings: Settings) -> FleetFacts:
         owners=frozenset(await queue.beats()),
         lanes={lane: report for lane, report in lanes.items() if now - report.at <= _FRESH_S},
         holds=[hold for hold in await queue.lane_holds() if now < hold.until],
-        tails=await _tails(queue, [source.name for source in settings.sources], now),
+        tails=await _tails(queue, [source.name for source in settings.sources], now) if with_tails else {},
     )
 
 
@@ -126,7 +127,7 @@ async def campaign_facts(queue: Queue, settings: Settings, campaign: str, *, wit
     announced = False
     if not statuses:
         announced = any(one.campaign == campaign for one in await queue.announcements(_ANNOUNCED))
-    spec = _spec(campaign, await queue.spec(campaign)) if statuses else None
+    spec = read_spec(campaign, await queue.spec(campaign)) if statuses else None
     waits = await queue.waits(campaign, _ROUTES_SHOWN) if with_waits else None
     spills = waits is not None and spec is not None and spec.spill
     return CampaignFacts(
@@ -217,7 +218,8 @@ async def _last(queue: Queue, campaign: str, ordinal: int, found: Found) -> Even
         return None
 
 
-def _spec(campaign: str, document: bytes | None) -> CampaignSpec | None:
+def read_spec(campaign: str, document: bytes | None) -> CampaignSpec | None:
+    """A campaign's content; None where it is gone, or can't be read."""
     try:
         return parse(document, file=f"campaign {campaign}") if document is not None else None
     except ConfigErrors:  # accepted by a newer version: what can be known of it is shown all the same

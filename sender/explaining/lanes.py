@@ -6,7 +6,7 @@ from dataclasses import replace
 from shlex import quote
 
 from sender.explaining.caps import ORIGIN, cap_reason
-from sender.explaining.explanation import FOR_EVER, Explanation, Limit, Note, Reason, counted, joined, printable
+from sender.explaining.explanation import FOR_EVER, Explanation, Limit, Note, Reason, counted, joined, moment, printable
 from sender.explaining.facts import FleetFacts
 from sender.model import LaneId, Route, Source
 from sender.policy.receivers import DEFAULT
@@ -104,6 +104,14 @@ def hold_reason(hold: LaneHold, lanes: Sequence[LaneId]) -> Reason:
     which = f"lane {lanes[0]} is" if len(lanes) == 1 else f"all {len(lanes)} lanes are"
     text = f"{which} held{by}" + (f": {hold.why}" if hold.why else "")
     return Reason(limit=Limit.HOLD, text=printable(text), origin=f"penstock resume {quote(hold.name)}", until=hold.until)
+
+
+def told(hold: LaneHold, now: float) -> str:
+    """Who holds, until when, and why."""
+    by = f" by {hold.by}" if hold.by else ""
+    since = f" since {moment(hold.at, now)}" if hold.at else ""
+    until = f", until {moment(hold.until, now)}" if hold.until < FOR_EVER else ""
+    return printable(f"held{by}{since}{until}" + (f": {hold.why}" if hold.why else ""))
 
 
 def lane_reason(fleet: FleetFacts, report: LaneReport) -> Reason:

@@ -113,6 +113,16 @@ class Gates:
             weight = gate.weigh(events, out_of) if self.enough(tally) else None
             yield Reading(name=name, events=events, out_of=out_of, gate=gate, weight=weight)
 
+    def ratios(self, tally: Tally) -> Mapping[str, float]:
+        """What each gate judges by: 0 where there is too little to judge by, or no more than chance."""
+        enough = self.enough(tally)
+        return {each.name: each.rate if enough and each.events >= each.gate.least else 0.0 for each in self.readings(tally)}
+
+    @property
+    def limits(self) -> Mapping[str, float]:
+        """Where each gate begins to ask for something; not of those that never do."""
+        return {name: limit for name in GATES if (limit := getattr(self, name).limit) is not None}
+
     def enough(self, tally: Tally) -> bool:
         """Whether there are attempts enough to judge by. A receiver that shuts its door need not be asked so often."""
         shut = tally.blocked >= max(self.block.least, self.sample // 10) and tally.blocked > tally.judged / 2

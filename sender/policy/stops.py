@@ -4,7 +4,7 @@ A receiver that says "your DKIM domain" does not mean the IP: sending on from an
 envelopes concerned wait until the stop ends; they were not tried, so it costs them nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from sender.model import Action, Category, Outcome, Scope, Verdict
@@ -15,7 +15,7 @@ _KEPT = 10_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stop:
-    """Why something waits, until when, and which rule decided. Times are Unix seconds."""
+    """Why something waits, until when, and which rule decided. Times are those of one clock, whichever."""
 
     until: float
     rule: str
@@ -60,6 +60,12 @@ class Stops:
             if stop.until > now and (receiver not in found or stop.until > found[receiver].until):
                 found[receiver] = stop
         return found
+
+    def actions(self, now: float) -> Iterator[tuple[str, Action, str, Stop]]:
+        """What is stopped now: receiver, action, the domain's or the campaign's name, and why."""
+        for (receiver, action, name), stop in self._stops.items():
+            if stop.until > now:
+                yield receiver, action, name, stop
 
     def outcome(self, stop: Stop, now: float) -> Outcome:
         """What a stop means for an envelope that would have gone: it was not tried, and waits."""

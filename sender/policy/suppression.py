@@ -4,11 +4,11 @@ What is kept is a digest under a secret of the fleet: whoever copies the store l
 addresses out on it. The key can't be changed once there are entries: under another one none of them would be found.
 """
 
-import hmac
 import re
 import unicodedata
 
 from sender.errors import ConfigError
+from sender.keyed_hash import KeyedHash
 from sender.model import Category, Outcome, Reply, Scope, Verdict
 
 DIGEST_OCTETS = 16  # chance makes two of a thousand million addresses meet once in 10^20: nobody is left out by it
@@ -34,7 +34,7 @@ class Digests:
         """`key` has 32 secret octets; all hosts of a fleet have the same."""
         if len(key) != KEY_OCTETS:
             raise ConfigError("suppression key", "", f"{KEY_OCTETS} octets, found {len(key)}")
-        self._key = key
+        self._hash = KeyedHash(key)
 
     def __repr__(self) -> str:
         return f"<Digests {self.mark}>"  # the secret stays out of logs
@@ -49,11 +49,11 @@ class Digests:
     @property
     def mark(self) -> str:
         """Tells two keys apart, and nothing about either."""
-        return hmac.digest(self._key, b"mark", "sha256")[:4].hex()
+        return self._hash.digest(b"mark")[:4].hex()
 
     def of(self, address: str) -> bytes:
         """The digest that stands for an address in any of its spellings."""
-        return hmac.digest(self._key, b"address " + canonical(address).encode(), "sha256")[:DIGEST_OCTETS]
+        return self._hash.digest(b"address " + canonical(address).encode())[:DIGEST_OCTETS]
 
 
 def nobody_there(outcome: Outcome, reply: Reply | None) -> bool:

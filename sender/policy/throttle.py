@@ -14,9 +14,10 @@ Actions that reach beyond the lane (stop the source, the domain or the campaign,
 stand in the outcome. A warmup allowance limits what the lane leases; nothing of it is here.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import inf, log2
+from typing import NamedTuple
 
 from sender.model import Action, Category, Outcome, Scope, Verdict
 from sender.policy.gradual import DOUBLING_S, UP_S, Doubling, Slope
@@ -33,9 +34,17 @@ _STOP_S = 3_600.0  # a source that is stopped looks again after an hour: the ope
 # were open when it began, since one restart at the receiver ends all of them together, we give 4 more.
 _LOST_MORE = 4
 OUTAGE_S, OUTAGE_MAX_S = 30.0, 300.0  # the first of those pauses, and the longest
+_WORDS_MOST = 200  # characters that are kept of what a receiver said last
 _LANE_ACTIONS = frozenset(
     {Action.PAUSE, Action.HALVE, Action.ONE_CONNECTION, Action.MESSAGES_PER_CONNECTION, Action.STOP_SOURCE}
 )
+
+
+class Refusal(NamedTuple):
+    """What a receiver answered that was no message taken; or how a session failed, where it said nothing."""
+
+    at: float
+    words: str  # the code first, if it was a reply
 
 
 @dataclass(slots=True, kw_only=True)
@@ -50,13 +59,17 @@ class Throttle:
     scale: float = 1.0  # multiplies every pause and every return to full speed
     pause: Pause | None = None
     slowed: Pause | None = None  # what slowed the pace last
-    shrunk: Pause | None = None  # and what closed the window last, each with the time by which it is as before
+    shrunk: Pause | None = None  # what closed the window last
+    fewer: Pause | None = None  # and what lets a connection carry few messages, each with the time by which it is as before
     ramp: Doubling | None = None  # since the last pause
-    few: Slope | None = None  # messages per connection, after a reply that asked for few
+    few: Slope | None = None  # messages per connection, since that reply
     pauses: int = 0  # in a row, with nothing delivered in between
     lost: int = 0  # sessions that came to nothing, likewise
     patience: int = 0  # so many of them are borne
     before: Slope | None = None  # the window's ceiling when the first of them was lost, or when less was asked for since
+    taken: int = 0  # messages, since this object began: what a live view makes rates of
+    refused: int = 0  # attempts that came to anything else, likewise
+    refusal: Refusal | None = None  # the last of those
 
     @classmethod
     def of(cls, limits: Limits, rng: Callable[[], float], scale: float = 1.0) -> "Throttle":
@@ -68,6 +81,9 @@ class Throttle:
         if outcome.verdict is Verdict.DELIVERED:
             self.delivered()
             return
+        if not _ours(outcome):
+            self.refused += 1
+            self.refusal = Refusal(now, reason[:_WORDS_MOST])
         if outcome.scope is Scope.SESSION:
             self._lose(outcome, now, reason)
         for action in outcome.actions:
@@ -75,7 +91,8 @@ class Throttle:
                 self._act(action, outcome, now, reason)
 
     def delivered(self) -> None:
-        """What nearly all attempts come to: it costs one comparison and one addition."""
+        """What nearly all attempts come to: it costs one comparison and two additions."""
+        self.taken += 1
         if self.pauses or self.lost:
             self.pauses = self.lost = 0
         self.window.delivered()
@@ -93,6 +110,7 @@ class Throttle:
 
     def resume(self, now: float) -> None:
         """The lane begins to work once more: with the least, if it had been held."""
+        self.taken = self.refused = 0
         if self.ramp is not None and self.ramp.since == inf:
             self._begin_again(self.next_message_at(now) if self.paused(now) else now)
 
@@ -140,6 +158,10 @@ class Throttle:
             return share
         return min(share, SLOWEST * self.ramp.at(now))
 
+    def messages_per_second(self, now: float) -> float:
+        """The pace that is allowed now, pauses apart."""
+        return self.limits.messages_per_second * self.share(now)
+
     @property
     def returned_at(self) -> float:
         """When the lane may do all that its limits permit, after its last pause; 0 where there was none lately."""
@@ -154,6 +176,17 @@ class Throttle:
             self.few = None
             return self.limits.messages_per_connection
         return int(self.few.at(now))
+
+    def actions(self, now: float) -> Iterator[tuple[Action, Pause]]:
+        """What refusals have brought about and is not over, each with why and until when."""
+        for action, cause in (
+            (Action.PAUSE, self.pause),
+            (Action.HALVE, self.slowed),
+            (Action.ONE_CONNECTION, self.shrunk),
+            (Action.MESSAGES_PER_CONNECTION, self.fewer),
+        ):
+            if cause is not None and now < cause.until:
+                yield action, cause
 
     def why(self, now: float) -> str:
         """One line an operator can read: what holds this lane, or that nothing does."""
@@ -185,10 +218,11 @@ class Throttle:
             most = self.limits.messages_per_connection
             hold_s = pause_s or self.scale * _STOP_S
             self.few = Slope(low=min(outcome.limit, most), high=most, since=now, hold_s=hold_s, over_s=up_s)
+            self.fewer = _because(outcome, self.few.ends, reason)
 
     def _lose(self, outcome: Outcome, now: float, reason: str, *, shrink: bool = True) -> None:
-        """A session came to nothing. For want of something of ours it says nothing about the receiver."""
-        if outcome.verdict is Verdict.UNSENT and outcome.category is Category.SYSTEM:
+        """A session came to nothing."""
+        if _ours(outcome):
             return
         if not self.lost:
             self.patience, self.before = self.window.allowed(now) + _LOST_MORE, self.window.ceiling
@@ -224,6 +258,11 @@ class Throttle:
 
     def __repr__(self) -> str:
         return f"<Throttle {self.window!r} {self.pace!r} {self.pause!r}>"
+
+
+def _ours(outcome: Outcome) -> bool:
+    """Whether something of ours was wanting: that says nothing about the receiver."""
+    return outcome.verdict is Verdict.UNSENT and outcome.category is Category.SYSTEM
 
 
 def _because(outcome: Outcome, until: float, reason: str) -> Pause:

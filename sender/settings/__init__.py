@@ -8,8 +8,10 @@
 
 from sender.settings.reading import Reading, Settings, load, read, shipped
 from sender.settings.sections import (
+    Consumer,
     Delivery,
     Events,
+    FileConsumer,
     Fleet,
     Identity,
     IpPreference,
@@ -23,11 +25,14 @@ from sender.settings.sections import (
     Suppression,
     Timeouts,
     Tokens,
+    WebhookConsumer,
 )
 
 __all__ = [
+    "Consumer",
     "Delivery",
     "Events",
+    "FileConsumer",
     "Fleet",
     "Identity",
     "IpPreference",
@@ -43,6 +48,7 @@ __all__ = [
     "Suppression",
     "Timeouts",
     "Tokens",
+    "WebhookConsumer",
     "load",
     "read",
     "shipped",

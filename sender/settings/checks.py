@@ -6,9 +6,10 @@ Each check yields the errors it finds; all run, so that all errors are reported 
 import ipaddress
 import re
 from collections.abc import Iterator, Sequence
+from urllib.parse import urlsplit
 
 from sender.errors import ConfigError
-from sender.settings.sections import Identity, PenstockFile, SourceTable
+from sender.settings.sections import Consumer, Identity, PenstockFile, SourceTable, WebhookConsumer
 from sender.settings.store_url import StoreUrl
 
 # Labels go into Redis keys, metrics and "pool/receiver" texts: no separator of any of them may occur in one.
@@ -16,18 +17,25 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 _LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 _POOL = re.compile(r"[a-z0-9]([a-z0-9_-]{0,62}[a-z0-9])?")  # as campaigns name it
 _SELECTOR_LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
+_PRINTABLE = re.compile(r"[!-~]+")
 _KEY_ID_LIMIT = 255  # octets of domain, "/" and selector: how signers name a key
 _PORT_MAX = 65_535
 _EVENTS_LEAST_S = 60
+_WEBHOOK_TIMEOUT_MOST_S = 120
+_CONSUMERS_MOST = 20  # each is a label in the metrics, and reads all that is told
+_FILE_OF_ANOTHER = re.compile(r"(-dead)?(-\d{6,})?\Z")  # what follows a consumer's name in those of its files
 
 
-def main_problems(main: PenstockFile, identities: Sequence[Identity | None], file: str) -> Iterator[ConfigError]:
-    """All that is wrong across the tables of penstock.toml; None stands for an identity reported already."""
+def main_problems(
+    main: PenstockFile, identities: Sequence[Identity | None], consumers: Sequence[Consumer | None], file: str
+) -> Iterator[ConfigError]:
+    """All that is wrong across the tables of penstock.toml; None stands for an identity or a consumer reported already."""
     yield from _redis(main, file)
     yield from _net(main, file)
     yield from _metrics(main, file)
     yield from _retry(main, file)
     yield from _events(main, file)
+    yield from _consumers(consumers, file)
     yield from _identities(identities, file)
 
 
@@ -89,10 +97,14 @@ def _metrics(main: PenstockFile, file: str) -> Iterator[ConfigError]:
         yield ConfigError(file, "metrics.address", f"{main.metrics.address!r} is not an IP address")
     elif not main.metrics.token and not ipaddress.ip_address(main.metrics.address).is_loopback:
         yield ConfigError(file, "metrics.token", f"missing: {main.metrics.address} can be reached from outside")
-    last = main.metrics.port + 1 + main.fleet.delivery  # the expander's own, the scheduler's, one each delivery process
+    # the expander's own, the scheduler's, one each delivery process, the consumer's, the supervisor's
+    last = main.metrics.port + 3 + main.fleet.delivery
     if last > _PORT_MAX:
-        why = f"{main.metrics.port}: the last of {main.fleet.delivery} delivery processes would need port {last}"
+        why = f"{main.metrics.port}: the supervisor of {main.fleet.delivery} delivery processes would need port {last}"
         yield ConfigError(file, "metrics.port", f"{why}; allowed are ports to {_PORT_MAX}")
+    if main.metrics.targets_file and not main.metrics.targets_file.endswith(".json"):
+        why = f"{main.metrics.targets_file!r}: Prometheus reads it as JSON only where its name ends in .json"
+        yield ConfigError(file, "metrics.targets_file", why)
 
 
 def _retry(main: PenstockFile, file: str) -> Iterator[ConfigError]:
@@ -104,6 +116,47 @@ def _retry(main: PenstockFile, file: str) -> Iterator[ConfigError]:
 def _events(main: PenstockFile, file: str) -> Iterator[ConfigError]:
     if main.events.keep < _EVENTS_LEAST_S:
         yield ConfigError(file, "events.keep", "under 1m: they would be gone before anybody could have read them")
+
+
+def _consumers(consumers: Sequence[Consumer | None], file: str) -> Iterator[ConfigError]:
+    names = [consumer.name if consumer is not None else None for consumer in consumers]
+    for place, name in enumerate(names):
+        if name is None:
+            continue
+        if name in names[:place]:
+            yield ConfigError(file, f"consumer[{place}].name", f"{name!r} is there already")
+        if (other := _FILE_OF_ANOTHER.sub("", name)) != name and other in names:
+            yield ConfigError(file, f"consumer[{place}].name", f"{name!r}: files of that name are those of {other!r}")
+    for place, consumer in enumerate(consumers):
+        if isinstance(consumer, WebhookConsumer):
+            yield from _webhook(consumer, f"consumer[{place}]", file)
+    if len(names) > _CONSUMERS_MOST:
+        yield ConfigError(file, "consumer", f"{len(names)} of them; allowed are {_CONSUMERS_MOST}")
+
+
+def _webhook(consumer: WebhookConsumer, key: str, file: str) -> Iterator[ConfigError]:
+    """Says nothing of what the URL holds: it may carry a secret."""
+    try:
+        url = urlsplit(consumer.url)
+        host, _ = url.hostname, url.port
+    except ValueError as error:
+        yield ConfigError(file, f"{key}.url", f"not a URL: {error}")
+        return
+    if url.scheme not in ("https", "http") or not host or url.fragment or not _PRINTABLE.fullmatch(consumer.url):
+        yield ConfigError(file, f"{key}.url", "not a URL like https://hooks.example.com/penstock")
+    elif not host_name(host) and _address(host) is None:
+        yield ConfigError(file, f"{key}.url", "its host is neither a host name nor an address")
+    if url.username is not None or url.password is not None:
+        yield ConfigError(file, f"{key}.url", "holds a user or a password; the signature says who we are")
+    if url.scheme == "http" and not consumer.allow_private:
+        yield ConfigError(file, f"{key}.url", "http is in clear: allowed with allow_private alone; write https://")
+    if bool(consumer.secret_file) == bool(consumer.secret_env):
+        yield ConfigError(file, f"{key}.secret_file", "name either secret_file or secret_env: deliveries are signed")
+    for name, value, least in (("timeout", consumer.timeout, 0.1), ("retry_most", consumer.retry_most, 1.0)):
+        if value < least:
+            yield ConfigError(file, f"{key}.{name}", f"{value:g}s: allowed is {least:g}s and more")
+    if consumer.timeout > _WEBHOOK_TIMEOUT_MOST_S:
+        yield ConfigError(file, f"{key}.timeout", f"{consumer.timeout:g}s: allowed are {_WEBHOOK_TIMEOUT_MOST_S}s")
 
 
 def _identities(identities: Sequence[Identity | None], file: str) -> Iterator[ConfigError]:

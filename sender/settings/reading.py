@@ -16,6 +16,8 @@ from sender.schema import convert, salvage
 from sender.settings.checks import main_problems, source_problems
 from sender.settings.choosing import choices, plan_problems, warmup_problems
 from sender.settings.sections import (
+    CONSUMERS,
+    Consumer,
     Delivery,
     Events,
     Fleet,
@@ -57,6 +59,7 @@ class Settings:
     events: Events
     tokens: Tokens
     suppression: Suppression
+    consumers: tuple[Consumer, ...]
     identities: tuple[Identity, ...]
     sources: tuple[Source, ...]
     receivers: Mapping[str, tuple[str, Mapping[str, Any]]]  # profile name -> its file and its table, for Profiles.parse
@@ -109,8 +112,8 @@ def read(directory: Path | None = None) -> Reading:
     if directory is not None:
         errors += _strays(directory)
     main_file, sources_file = _find(home, PENSTOCK), _find(home, SOURCES)
-    main, identities = _main(main_file, errors)
-    errors += main_problems(main, identities, str(main_file))
+    main, identities, consumers = _main(main_file, errors)
+    errors += main_problems(main, identities, consumers, str(main_file))
     sources = _sources(sources_file, errors)
     errors += source_problems(sources, str(sources_file))
     receivers, plans = _tables(home, RECEIVERS, errors), _tables(home, WARMUP, errors)
@@ -130,6 +133,7 @@ def read(directory: Path | None = None) -> Reading:
         events=main.events,
         tokens=main.tokens,
         suppression=main.suppression,
+        consumers=main.consumer,
         identities=main.identity,
         sources=tuple(_source(table) for table in sources if table is not None),
         receivers=receivers,
@@ -173,20 +177,22 @@ def _table(path: Path, errors: list[ConfigError]) -> Mapping[str, Any]:
     return {}
 
 
-def _main(path: Path, errors: list[ConfigError]) -> tuple[PenstockFile, list[Identity | None]]:
-    """Each key by itself: a bad one keeps its default, the others what they say. A bad identity leaves its place."""
+def _main(path: Path, errors: list[ConfigError]) -> tuple[PenstockFile, list[Identity | None], list[Consumer | None]]:
+    """Each key by itself: a bad one keeps its default, the others what they say. A bad identity or consumer leaves a gap."""
     table = _table(path, errors)
     good: dict[str, Any] = {}
     for field in fields(PenstockFile):
-        if field.name in table and field.name != "identity":
+        if field.name in table and field.name not in ("identity", "consumer"):
             section = salvage(field.type, table[field.name], errors, file=str(path), key=field.name)
             if section is not None:
                 good[field.name] = section
     identities = _items(Identity, table.get("identity", []), str(path), "identity", errors)
+    consumers = _consumers(table.get("consumer", []), str(path), errors)
+    good["consumer"] = tuple(consumer for consumer in consumers if consumer is not None)
     good["identity"] = tuple(identity for identity in identities if identity is not None)
     names = {field.name: None for field in fields(PenstockFile)}
     _part(PenstockFile, {name: value for name, value in table.items() if name not in names}, str(path), "", errors)
-    return PenstockFile(**good), identities
+    return PenstockFile(**good), identities, consumers
 
 
 def _sources(path: Path, errors: list[ConfigError]) -> list[SourceTable | None]:
@@ -211,6 +217,22 @@ def _items(kind: type[S], value: object, file: str, key: str, errors: list[Confi
         errors.append(ConfigError(file, key, f"expected tables: write [[{key}]]"))
         return []
     return [_part(kind, item, file, f"{key}[{place}]", errors) for place, item in enumerate(value)]
+
+
+def _consumers(value: object, file: str, errors: list[ConfigError]) -> list[Consumer | None]:
+    """Each by what its kind may hold, with None in place of a bad one."""
+    if not isinstance(value, list):
+        errors.append(ConfigError(file, "consumer", "expected tables: write [[consumer]]"))
+        return []
+    return [_consumer(table, file, f"consumer[{place}]", errors) for place, table in enumerate(value)]
+
+
+def _consumer(table: object, file: str, key: str, errors: list[ConfigError]) -> Consumer | None:
+    kind = table.get("kind", "file") if isinstance(table, Mapping) else "file"  # one that has none is told so there
+    if not isinstance(kind, str) or kind not in CONSUMERS:
+        errors.append(ConfigError(file, f"{key}.kind", f"expected one of {', '.join(CONSUMERS)}; found {kind!r}"))
+        return None
+    return _part(CONSUMERS[kind], table, file, key, errors)
 
 
 def _part(kind: type[S], table: object, file: str, key: str, errors: list[ConfigError]) -> S | None:

@@ -18,6 +18,10 @@ DEFAULT_WARMUP = "default"  # the receivers for which a source names no plan of 
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Count = Annotated[int, Meta(ge=1)]
+ConsumerName = Annotated[
+    str,
+    Meta(pattern=r"\A[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?\Z", description="lower-case letters, digits and '-', at most 32"),
+]
 
 
 class IpPreference(StrEnum):
@@ -99,6 +103,7 @@ class Metrics(Struct, frozen=True, kw_only=True):
     address: str = "127.0.0.1"
     port: Port = 9464
     token: str = ""  # what a scraper must say as its bearer token; needed off the loopback
+    targets_file: str = ""  # where `penstock run` tells Prometheus (file_sd) which processes there are; empty: nowhere
 
 
 class Log(Struct, frozen=True, kw_only=True):
@@ -108,6 +113,43 @@ class Log(Struct, frozen=True, kw_only=True):
 
 class Events(Struct, frozen=True, kw_only=True):
     keep: Seconds = Seconds(7 * _DAY)  # as long as a finished campaign's id is known
+
+
+class FileConsumer(Struct, frozen=True, kw_only=True):
+    """Events as JSON lines in files of a host."""
+
+    name: ConsumerName
+    kind: Literal["file"]
+    start: Literal["beginning", "now"] = "beginning"
+    directory: str = ""  # "" is events/ in the state directory
+    rotate_mb: Annotated[int, Meta(ge=1, le=100_000)] = 100
+    rotate_every: Seconds = Seconds(_DAY)  # 0: by size alone
+    keep_files: Annotated[int, Meta(ge=1, le=100_000)] = 100  # beside the one that is written
+
+
+class WebhookConsumer(Struct, frozen=True, kw_only=True):
+    """Events by HTTP POST, signed as Standard Webhooks says."""
+
+    name: ConsumerName
+    kind: Literal["webhook"]
+    url: str
+    start: Literal["beginning", "now"] = "beginning"
+    secret_file: str = ""  # lines of whsec_..., the newest first
+    secret_env: str = ""  # or the environment variable that has them
+    format: Literal["array", "lines"] = "array"
+    batch_events: Annotated[int, Meta(ge=1, le=10_000)] = 500
+    batch_kb: Annotated[int, Meta(ge=1, le=16_384)] = 1024
+    connections: Annotated[int, Meta(ge=1, le=64)] = 4
+    timeout: Seconds = Seconds(20)
+    retry_most: Seconds = Seconds(_MINUTE)
+    give_up: Seconds = Seconds(_HOUR)
+    directory: str = ""  # of what was given up; "" is events/ in the state directory
+    allow_private: bool = False
+    ca_file: str = ""
+
+
+Consumer = FileConsumer | WebhookConsumer
+CONSUMERS: dict[str, type[Consumer]] = {"file": FileConsumer, "webhook": WebhookConsumer}  # by kind
 
 
 class Tokens(Struct, frozen=True, kw_only=True):
@@ -163,6 +205,7 @@ class PenstockFile(Struct, frozen=True, kw_only=True):
     events: Events = Events()
     tokens: Tokens = Tokens()
     suppression: Suppression = Suppression()
+    consumer: tuple[Consumer, ...] = ()
     identity: tuple[Identity, ...] = ()
 
 

@@ -12,14 +12,19 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from ipaddress import IPv6Address
 from typing import TypeAlias
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote
 
 Address: TypeAlias = tuple[str, int]  # a host and a port; a Unix socket is (path, 0)
 
 _PORT_MAX = 65_535
 _SERVER_PORT, _SENTINEL_PORT = 6379, 26_379
-_HOST = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<name>[^\[\]:@/]*))(?::(?P<port>[0-9]*))?")
+# RFC 3986, appendix B. urllib's urlsplit refuses several hosts where one of them stands in brackets, in some releases.
+_PARTS = re.compile(
+    r"(?P<scheme>[^:/?#]+)://(?P<authority>[^/?#]*)(?P<path>[^?#]*)(?:\?(?P<query>[^#]*))?(?P<rest>#.*)?", re.DOTALL
+)
+_HOST = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<name>[^\[\]:@/]*))(?::(?P<port>[0-9]{0,5}))?")
 _SERVICE = re.compile(r"[A-Za-z0-9._-]+")  # as Sentinel itself allows
 
 OPTIONS = {
@@ -95,24 +100,24 @@ class StoreUrl:
     @classmethod
     def parse(cls, url: str) -> "StoreUrl":
         """Raises ValueError that says what is wrong and what is allowed, and nothing of a password."""
-        try:
-            parts = urlsplit(url)
-        except ValueError:  # its text would quote what may be a part of the password
-            raise ValueError(_UNREADABLE) from None
-        if parts.scheme not in SCHEMES:
+        parts = _PARTS.fullmatch(url.strip())
+        scheme = parts["scheme"].lower() if parts is not None else ""
+        if parts is None or scheme not in SCHEMES:
             raise ValueError(f"starts with none of {', '.join(scheme + '://' for scheme in SCHEMES)}")
-        login, _, hosts = parts.netloc.rpartition("@")
+        if parts["rest"]:
+            raise ValueError("there is a # in it: in a password write %23")
+        login, _, hosts = parts["authority"].rpartition("@")
         user, _, password = login.partition(":")
-        options = _options(parts.query)
-        service, database = _path(parts.scheme, parts.path, options.pop("db", ""))
+        options = _options(parts["query"] or "")
+        service, database = _path(scheme, parts["path"], options.pop("db", ""))
         return cls(
-            scheme=parts.scheme,
-            hosts=_hosts(parts.scheme, hosts, parts.path),
+            scheme=scheme,
+            hosts=_hosts(scheme, hosts, parts["path"]),
             user=unquote(user),
             password=unquote(password),
             service=service,
             database=database,
-            **_files(parts.scheme, options),
+            **_files(scheme, options),
         )
 
 
@@ -162,11 +167,19 @@ def _hosts(scheme: str, text: str, path: str) -> tuple[Address, ...]:
 
 def _host(text: str, port: int) -> Address:
     match = _HOST.fullmatch(text)
-    if match is None or int(match["port"] or port) > _PORT_MAX:
+    if match is None or int(match["port"] or port) > _PORT_MAX or not _is_six(match["six"] or "::"):
         raise ValueError(_UNREADABLE)
     if int(match["port"] or port) == 0:
         raise ValueError("no server listens on port 0")
     return match["six"] or match["name"] or "localhost", int(match["port"] or port)
+
+
+def _is_six(text: str) -> bool:
+    try:
+        IPv6Address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _files(scheme: str, options: dict[str, str]) -> dict[str, str]:

@@ -5,6 +5,8 @@ from msgspec import Struct
 
 from sender.policy.progress import Progress, What
 
+NO_END = 0.0  # to be passed as it is: see sender.events.NOT_DUE
+
 
 class Entry(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One change. `stage` counts from 1, as operators do; past the last one the lane is warm."""
@@ -18,6 +20,7 @@ class Entry(Struct, frozen=True, kw_only=True, omit_defaults=True):
     stage: int = 0  # after the change; 0: the change has none
     warm: bool = False
     complaints: int = 0  # told by hand
+    until: float = NO_END  # of a hold that ends by itself, Unix seconds
 
     @classmethod
     def of(cls, name: str, progress: Progress, what: What, why: str, *, at: float, by: str = "") -> "Entry":

@@ -17,9 +17,9 @@ from sender.model import Cap
 from sender.policy.gates import Tally
 from sender.policy.plan import Plan
 from sender.policy.progress import Progress, What
-from sender.policy.warmup import Decision, begin, cap_of, decide
+from sender.policy.warmup import Decision, begin, cap_of, counted_by, decide
 from sender.queue.base import Queue
-from sender.queue.warmups import Account, Change, Kept, Use
+from sender.queue.warmups import Account, Change, Kept, Use, Window
 from sender.warming.audit import Entry
 from sender.warming.wards import Ward
 
@@ -43,6 +43,22 @@ class Standing:
     def sent(self) -> int:
         """What was used of the day's cap."""
         return self.tally.used
+
+    @property
+    def counted(self) -> Tally:
+        """All that its gates judge by now."""
+        return counted_by(self.progress, self.tally)
+
+    @property
+    def full(self) -> Window | None:
+        """The longest window of the cap that has no unit left; a lane that is stopped has no cap that could be full."""
+        cap, use = self.cap, self.use
+        counts = (
+            (Window.DAY, use.day, cap.per_day),
+            (Window.HOUR, use.hour, cap.per_hour),
+            (Window.MINUTE, use.minute, cap.per_minute),
+        )
+        return next((window for window, count, most in counts if count >= most > 0), None)
 
 
 class Warmer:

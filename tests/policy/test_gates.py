@@ -71,6 +71,24 @@ def test_of_several_gates_the_heaviest_is_named() -> None:
     assert worst.name == "bounce"
 
 
+def test_a_ratio_stands_at_nought_until_it_is_more_than_chance() -> None:
+    few = Tally(delivered=30, deferred=10, complaints=9)
+    assert set(Gates().ratios(few).values()) == {0.0}
+    enough = Tally(delivered=94, deferred=5, blocked=1, complaints=2)
+    assert Gates().ratios(enough) == {
+        "deferral": 0.05,
+        "block": 0.01,
+        "bounce": 0.0,
+        "unknown_user": 0.0,
+        "complaint": 0.0,  # two are chance
+    }
+    assert Gates().ratios(Tally(delivered=1000, complaints=3))["complaint"] == 0.003
+
+
+def test_limits_are_where_a_gate_begins_to_ask_for_something() -> None:
+    assert Gates(bounce=Gate()).limits == {"deferral": 0.02, "block": 0.001, "unknown_user": 0.02, "complaint": 0.001}
+
+
 def test_shares_as_people_write_them() -> None:
     assert [percent(share) for share in (0.02, 0.001, 0.005, 1.0, 0.0008)] == ["2%", "0.1%", "0.5%", "100%", "0.08%"]
 

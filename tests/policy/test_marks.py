@@ -9,7 +9,7 @@ from sender.policy.receivers import Profile, Profiles
 from sender.policy.stops import Stop, Stops
 from sender.policy.verdict import DELIVERED, IN_DOUBT, NULL_MX, judge_failure, judge_result
 
-TRANSACTION = Transaction(mail_from="a@shop.example", rcpt="b@example.net", content=b"")
+TRANSACTION = Transaction(mail_from="a@shop.example", rcpt="b@example.net", head=b"")
 
 
 @pytest.fixture

@@ -287,3 +287,11 @@ def test_sessions_that_end_with_a_word_about_a_recipient_shrink_nothing_and_paus
     assert lane.connections(0) == 8
     lane.closed(about, 0, "421 busy")
     assert lane.next_message_at(0) == 30
+
+
+def test_what_was_taken_and_refused_is_counted_from_when_the_lane_began() -> None:
+    lane = throttle()
+    lane.after(outcome(Action.HALVE), 5, "450 fewer please")
+    assert (lane.taken, lane.refused, lane.refusal) == (100, 1, (5, "450 fewer please"))
+    lane.resume(60)
+    assert (lane.taken, lane.refused, lane.refusal) == (0, 0, (5, "450 fewer please"))

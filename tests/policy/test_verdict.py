@@ -18,7 +18,7 @@ from sender.policy.verdict import (
     named_delay_s,
 )
 
-TRANSACTION = Transaction(mail_from="n@example.com", rcpt="a@example.net", content=b"")
+TRANSACTION = Transaction(mail_from="n@example.com", rcpt="a@example.net", head=b"")
 
 
 @pytest.fixture
