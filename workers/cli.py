@@ -25,12 +25,14 @@ COMMANDS = {
     "pause": "workers.commands.pause:command",
     "hold": "workers.commands.hold:command",
     "lanes": "workers.commands.lanes:command",
+    "top": "workers.commands.top:command",
     "resume": "workers.commands.resume:command",
     "cancel": "workers.commands.cancel:command",
     "why": "workers.commands.why:command",
     "warmup": "workers.commands.warmup:command",
     "rules": "workers.commands.rules:command",
     "doubts": "workers.commands.doubts:command",
+    "events": "workers.commands.events:command",
     "simulate": "workers.commands.simulate:command",
 }
 

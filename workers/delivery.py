@@ -15,6 +15,8 @@ from workers.places import host_name, journal_dir, make_private, signer_sockets,
 from workers.process import Process
 from workers.recovering import recover
 
+_WATCH_S = 1.0
+
 
 async def deliver(process: Process) -> None:
     """Deliver until told to drain: no new leases then, open transactions finish, everything else goes back."""
@@ -39,7 +41,16 @@ async def deliver(process: Process) -> None:
             machine.drain()
 
         nursery.start_soon(signers.run)
+        nursery.start_soon(_watch, process, journal, signers)
         nursery.start_soon(drain)
         process.ready = True
         await machine.run()
         nursery.cancel_scope.cancel()
+
+
+async def _watch(process: Process, journal: Journal, signers: SignerPool) -> None:
+    """Show every second, for ever, whether the journal can be written and what waits for signers."""
+    while True:
+        process.metrics.journal(healthy=journal.healthy)
+        process.metrics.signer_waiting(signers.waiting)
+        await trio.sleep(_WATCH_S)

@@ -4,8 +4,7 @@
 2. It listens on a Unix socket only, in a directory nobody else can enter, and keeps an append-only file.
 3. A lock on the state directory, which the server inherits, keeps a second one away from the same data.
 4. Where it ends before us, killed or crashed, it is started again over the same data and socket.
-5. It ends with us: a shell loop of one line holds the other end of a pipe, and ends the server when we close it by dying.
-   (PR_SET_PDEATHSIG would not do: it follows the thread that forked, and trio forks in threads that come and go.)
+5. It ends with us, however we die (`workers.guard`).
 """
 
 import fcntl
@@ -13,7 +12,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from platform import machine, system
@@ -21,10 +20,10 @@ from platform import machine, system
 import trio
 
 from sender.errors import BackendError, ConfigError, SenderError
+from workers.guard import end_guarded, guarded
 from workers.supervisor import Backoff, Patience
 
 _SOCKET_PATH_MAX = 100  # sun_path takes 104 octets on some systems
-_GUARD = 'exec 3<&0; ( read _ <&3 || kill -TERM $$ ) & exec "$@" 3<&- </dev/null'
 _POLL_S = 0.02
 _LOCK_S = 10.0  # how long a predecessor may take to end
 _START_S = 120.0  # reading a large append-only file back takes a while
@@ -66,6 +65,7 @@ async def embedded_valkey(
     lock = await place.lock(lock_s)  # ours and, from its start on, the server's: it may outlive us by a moment
     server = _Server(place, lock, start_s, on_trouble)
     try:
+        place.configure()  # not before: one that is just starting may be reading its own
         await server.start()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(server.keep_running)
@@ -101,7 +101,7 @@ class _Server:
         """Start it and wait until it takes commands; BackendError where it does not, ConfigError where there is none."""
         self._place.socket.unlink(missing_ok=True)  # one that was killed leaves its socket behind
         self._process = await trio.lowlevel.open_process(
-            ["/bin/sh", "-c", _GUARD, "guard", str(find_server()), str(self._place.configuration)],
+            guarded([find_server(), self._place.configuration]),
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -130,7 +130,7 @@ class _Server:
         """End it in order, its guard as well; nothing where it does not run."""
         if self._process is not None:
             with trio.CancelScope(shield=True):
-                await _stop(self._process)
+                await end_guarded(self._process, STOP_S)  # in order: it writes its data out first
             self._process = None
 
 
@@ -152,11 +152,19 @@ class _Place:
         try:
             self._data.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.directory.chmod(0o700)
-            values = {"socket": self.socket, "data": self._data, "log": self.log}
-            quoted = {name: _quoted(value) for name, value in values.items()}
+        except OSError as error:
+            raise self._unusable(error) from error
+
+    def configure(self) -> None:
+        values = {"socket": self.socket, "data": self._data, "log": self.log}
+        quoted = {name: _quoted(value) for name, value in values.items()}
+        try:
             self.configuration.write_text(_CONFIGURATION.format(**quoted))
         except OSError as error:
-            raise ConfigError("fleet", "state_dir", f"{self.directory}: {error.strerror}") from error
+            raise self._unusable(error) from error
+
+    def _unusable(self, error: OSError) -> ConfigError:
+        return ConfigError("fleet", "state_dir", f"{self.directory}: {error.strerror}")
 
     async def lock(self, lock_s: float) -> int:
         """A descriptor with the lock on the directory; waits a little for a predecessor that is ending."""
@@ -200,21 +208,6 @@ async def _answers(socket: Path) -> bool:
             return bytes(await stream.receive_some(64)).startswith(b"+PONG")
     except (OSError, trio.BrokenResourceError):
         return False
-
-
-async def _stop(process: trio.Process) -> None:
-    """End the server in order: it writes its data out first."""
-    if process.poll() is None:
-        process.terminate()
-        with trio.move_on_after(STOP_S):
-            await process.wait()
-    if process.poll() is None:
-        process.kill()
-        await process.wait()
-    if process.stdin is not None:
-        with suppress(trio.BrokenResourceError):
-            await process.stdin.send_all(b"\n")  # so that the guard leaves a process number that is no longer ours alone
-        await process.stdin.aclose()
 
 
 def _try_lock(descriptor: int) -> bool:

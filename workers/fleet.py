@@ -1,21 +1,25 @@
 """A fleet on one host: which processes there are, in which order they end, and the embedded server where none is configured.
 
-Metrics ports count up from the configured one: the supervisor itself has none, then expander, scheduler, each delivery
-process. Signers have no port: they open no socket to the outside, not even that one.
+Metrics ports count up from the configured one: expander, scheduler, each delivery process, the one that follows the events
+where the configuration names consumers, and the supervisor. Signers have no port: they open no socket to the outside, not even
+that one. So it is the supervisor that tells how often they, and all others, had to be started again.
 """
 
 import sys
 from contextlib import AsyncExitStack
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 
 import structlog
 
+from sender.metrics import Metrics
 from sender.net.signing import ping
 from sender.settings import Settings, load
 from workers import log
 from workers.embedded import embedded_valkey
 from workers.lifeline import drain_signals, take_lifeline
+from workers.observing import observed
 from workers.places import (
     REDIS_URL,
     embedded_dir,
@@ -26,11 +30,34 @@ from workers.places import (
     signer_sockets,
 )
 from workers.supervisor import ChildSpec, Patience, Supervisor
+from workers.targets import announced
 
 _PING_S = 1.5
 _SPARE_S = 5.0  # what children are given beyond their own drain time before they are killed
 
 EXPANDER_PORT, SCHEDULER_PORT, DELIVERY_PORT = 0, 1, 2  # offsets from the configured metrics port
+
+
+def consumer_port(settings: Settings) -> int:
+    """The offset of the process that follows the events: behind the last delivery process."""
+    return DELIVERY_PORT + settings.fleet.delivery
+
+
+def supervisor_port(settings: Settings) -> int:
+    """The offset of the supervisor itself; it does not move when the first consumer comes."""
+    return consumer_port(settings) + 1
+
+
+def scraped(settings: Settings) -> list[tuple[str, int]]:
+    """Role and metrics port of each process of this host that has one."""
+    roles = [
+        ("expander", EXPANDER_PORT),
+        ("scheduler", SCHEDULER_PORT),
+        *(("delivery", DELIVERY_PORT + index) for index in range(settings.fleet.delivery)),
+        *([("consumer", consumer_port(settings))] if settings.consumers else []),
+        ("supervisor", supervisor_port(settings)),
+    ]
+    return [(role, settings.metrics.port + offset) for role, offset in roles]
 
 
 async def run_fleet(config: Path | None) -> None:
@@ -43,12 +70,19 @@ async def run_fleet(config: Path | None) -> None:
     lifeline = take_lifeline()
     async with drain_signals(lifeline=lifeline, last_words=writer.close) as draining, AsyncExitStack() as stack:
         logger: log.Log = structlog.get_logger()
-        environment = {}
+        metrics, environment = Metrics(), {}
+        metrics.build(version("penstock"))
+        shown = observed(metrics, settings, supervisor_port(settings), draining, lambda: True)
+        await stack.enter_async_context(shown)
         if not settings.redis.url:
             server = embedded_valkey(embedded_dir(settings), on_trouble=lambda why: logger.error("embedded server", why=why))
             environment[REDIS_URL] = await stack.enter_async_context(server)
         patience = Patience(drain_s=settings.fleet.drain_s + _SPARE_S)
-        await Supervisor(children(settings, config, environment), logger, patience).run(draining)
+        specs = children(settings, config, environment)
+        for spec in specs:
+            metrics.supervised(spec.role)
+        with announced(settings, scraped(settings)):
+            await Supervisor(specs, logger, patience, lambda spec: metrics.restarted(spec.role)).run(draining)
 
 
 def children(settings: Settings, config: Path | None, environment: dict[str, str]) -> list[ChildSpec]:
@@ -67,5 +101,6 @@ def children(settings: Settings, config: Path | None, environment: dict[str, str
         *signers,
         child("expander", 0, 1),
         child("scheduler", 0, 1),
+        *([child("consumer", 0, 1)] if settings.consumers else []),
         *(child("delivery", index, 0) for index in range(settings.fleet.delivery)),
     ]

@@ -1,8 +1,8 @@
 """What a process shows of itself over HTTP: /metrics for Prometheus, /healthz and /readyz for whoever runs it.
 
-It is served from threads, because writing out 8,000 lines takes a tenth of a second and the event loop must not wait for
-it. It listens on the loopback unless told otherwise, and on any other address only with a token. Metrics carry no addresses
-of recipients, but volumes per customer are nobody else's business.
+It is served from threads, because writing out the lines of all lanes takes a while and the event loop must not wait for it. It
+listens on the loopback unless told otherwise, and on any other address only with a token. Metrics carry no addresses of
+recipients, but volumes per customer are nobody else's business.
 """
 
 import hmac
@@ -11,19 +11,16 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from socketserver import BaseRequestHandler, TCPServer, ThreadingMixIn
 from typing import Any
 
 import trio
-from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import choose_encoder
-from prometheus_client.metrics_core import Metric
-from prometheus_client.registry import Collector
 
 from sender.errors import ConfigError
+from sender.metrics import Metrics
 
 Why = Callable[[], str]
 """A probe: why the answer is no, in one line; "" when all is well. It is called from another thread."""
@@ -70,9 +67,7 @@ class Server:
         self._thread.join()
 
 
-def serve(
-    registry: CollectorRegistry, *, address: str = "127.0.0.1", port: int, healthy: Why, ready: Why, token: str = ""
-) -> Server:
+def serve(metrics: Metrics, *, address: str = "127.0.0.1", port: int, healthy: Why, ready: Why, token: str = "") -> Server:
     """Serve this process's metrics and health from a thread; port 0 takes a free one.
 
     Raises ConfigError when the address is taken or is not ours, or when it is not the loopback and there is no token.
@@ -80,7 +75,7 @@ def serve(
     if not token and not _is_loopback(address):
         raise ConfigError("penstock.toml", "metrics.address", f"{address} is not the loopback: it needs metrics.token")
     pages: dict[str, Page] = {
-        "/metrics": lambda accept: _exposition(registry, accept),
+        "/metrics": lambda accept: _exposition(metrics, accept),
         "/healthz": lambda _: _answer(healthy()),
         "/readyz": lambda _: _answer(ready()),
     }
@@ -98,21 +93,9 @@ def _is_loopback(address: str) -> bool:
         raise ConfigError("penstock.toml", "metrics.address", f"{address!r} is not an IP address") from error
 
 
-def _exposition(registry: CollectorRegistry, accept: str) -> tuple[HTTPStatus, str, bytes]:
-    encode, content_type = choose_encoder(accept)
-    return HTTPStatus.OK, content_type, encode(_WithoutCreated(registry))
-
-
-class _WithoutCreated(Collector):
-    """A registry without the `_created` times: a second line for every series, which nothing of ours reads."""
-
-    def __init__(self, registry: Collector) -> None:
-        self._registry = registry
-
-    def collect(self) -> Iterator[Metric]:
-        for family in self._registry.collect():
-            family.samples = [sample for sample in family.samples if not sample.name.endswith("_created")]
-            yield family
+def _exposition(metrics: Metrics, accept: str) -> tuple[HTTPStatus, str, bytes]:
+    content_type, body = metrics.exposition.answer(accept)
+    return HTTPStatus.OK, content_type, body
 
 
 def _answer(why_not: str) -> tuple[HTTPStatus, str, bytes]:

@@ -6,12 +6,14 @@ What the configuration names goes first; without it the XDG directories of the u
 import os
 import secrets
 import socket
+from contextlib import suppress
 from pathlib import Path
 
 from sender.content.token import TokenKeys
 from sender.errors import ConfigError
 from sender.policy.suppression import KEY_OCTETS, Digests
-from sender.settings import Settings
+from sender.settings import Consumer, Settings, WebhookConsumer
+from workers.consumers.signature import signing_keys
 
 _RUN = Path("/run/penstock")
 REDIS_URL = "PENSTOCK_REDIS_URL"  # the supervisor tells its children where the embedded server is
@@ -35,9 +37,14 @@ def runtime_dir(settings: Settings) -> Path:
 
 
 def make_private(directory: Path) -> Path:
-    """The directory, made with mode 0700 where there is none; ConfigError where it is another's or can't be made."""
+    """The directory, made with mode 0700 where there is none; ConfigError where it is another's or can't be made.
+
+    What is missing above it is made alike: it may be a private directory too, of which this is the first that is wanted.
+    """
     try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for missing in reversed([above for above in directory.parents if not above.exists()]):
+            missing.mkdir(mode=0o700, exist_ok=True)
+        directory.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         raise ConfigError(str(directory), "", f"can't be made: {error.strerror}") from error
     mode = directory.stat().st_mode & 0o777
@@ -54,6 +61,21 @@ def embedded_dir(settings: Settings) -> Path:
 def journal_dir(settings: Settings) -> Path:
     """The journals of this host's delivery processes."""
     return state_dir(settings) / "journal"
+
+
+def events_dir(settings: Settings, consumer: Consumer) -> Path:
+    """Where a consumer's files are."""
+    return settings.path(consumer.directory) if consumer.directory else state_dir(settings) / "events"
+
+
+def webhook_keys(settings: Settings, consumer: WebhookConsumer) -> tuple[bytes, ...]:
+    """What a consumer's deliveries are signed with, the newest first; never told in any error."""
+    if consumer.secret_env:
+        where, text = f"environment: {consumer.secret_env}", os.environ.get(consumer.secret_env, "")
+    else:
+        path = settings.path(consumer.secret_file)
+        where, text = str(path), _secret(path, named=True)
+    return signing_keys(text, where)
 
 
 def redis_url(settings: Settings) -> str:
@@ -123,9 +145,15 @@ def _secret(path: Path, *, named: bool) -> str:
 
 
 def _make_secret(path: Path, text: str) -> None:
-    """Write a secret for us alone, where there is none yet."""
+    """Write a secret for us alone, where there is none yet: whoever reads the file meanwhile finds none, or all of it."""
     if path.exists():
         return
     make_private(path.parent)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
-        file.write(text)
+    new = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
+            file.write(text)
+        with suppress(FileExistsError):  # another process was faster: its secret is everybody's
+            path.hardlink_to(new)
+    finally:
+        new.unlink(missing_ok=True)

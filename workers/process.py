@@ -5,9 +5,9 @@ A role is an async function of a `Process`; `run_role` gives it one, and takes i
 
 import gc
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from random import Random
 
@@ -23,9 +23,10 @@ from sender.queue.base import Queue
 from sender.record import Attempt
 from sender.settings import Settings, load
 from sender.store_watch import StoreWatch
-from workers import http, log
+from workers import log
 from workers.attempt_log import attempt_log
 from workers.lifeline import drain_signals, take_lifeline
+from workers.observing import observed
 from workers.store import connected
 
 _PORT_MAX = 65_535
@@ -59,7 +60,7 @@ class Process:
     async def look_at_store(self) -> None:
         """Tell the operator what is not as it should be with the store; a scheduler goes on looking."""
         try:
-            await StoreWatch(self.queue, self.metrics, self.trouble).run_once()
+            await StoreWatch(self.queue, self.trouble).run_once()
         except BackendError as error:
             self.trouble(str(error))
 
@@ -92,46 +93,27 @@ async def _run(role: Role, name: str, settings: Settings, port_offset: int) -> N
     lifeline = take_lifeline()
     async with drain_signals(drain_s=settings.fleet.drain_s, lifeline=lifeline, last_words=writer.close) as draining:
         logger: log.Log = structlog.get_logger().bind()
-        async with connected(settings, _STORE_PATIENCE_S, fit=True) as queue:
+        metrics = Metrics()
+        metrics.build(version("penstock"))
+        async with connected(settings, _STORE_PATIENCE_S, fit=True, on_call=metrics.store_call) as queue:
             clock = SteadyClock(queue.time)
             process = Process(
                 name=name,
                 settings=settings,
                 queue=queue,
                 clock=clock,
-                metrics=Metrics(),
+                metrics=metrics,
                 log=logger,
                 tell=attempt_log(writer.line, name, settings.log.level, settings.log.format),
                 draining=draining,
             )
             await clock.anchor(process.trouble)
             await process.look_at_store()
-            async with _observed(process, port_offset), trio.open_nursery() as nursery:
+            shown = observed(metrics, settings, port_offset, draining, lambda: process.ready)
+            async with shown, trio.open_nursery() as nursery:
                 nursery.start_soon(clock.run, process.trouble)
                 nursery.start_soon(lag.watch, process.metrics.loop_lag)
                 logger.info("started", queue=repr(queue))
                 await role(process)
                 logger.info("ended")
                 nursery.cancel_scope.cancel()
-
-
-@asynccontextmanager
-async def _observed(process: Process, port_offset: int) -> AsyncIterator[None]:
-    """Serve metrics and health while the role runs."""
-    pulse = http.Pulse()
-    metrics = process.settings.metrics
-    server = http.serve(
-        process.metrics.registry,
-        address=metrics.address,
-        token=metrics.token,
-        port=metrics.port + port_offset,
-        healthy=pulse.why_dead,
-        ready=lambda: pulse.why_dead() or ("draining" if process.draining.is_set() else "" if process.ready else "starting"),
-    )
-    try:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(pulse.beat)
-            yield
-            nursery.cancel_scope.cancel()
-    finally:
-        await trio.to_thread.run_sync(server.close)

@@ -10,6 +10,7 @@ import trio
 from sender.errors import BackendError
 from sender.queue import open_queue
 from sender.queue.base import Queue
+from sender.queue.client import OnCall, unobserved
 from sender.queue.standing import check
 from sender.settings import Settings, load
 from workers.places import embedded_elsewhere, redis_url
@@ -18,7 +19,9 @@ _RECONNECT_S = 0.25
 
 
 @asynccontextmanager
-async def connected(settings: Settings, patience_s: float, *, fit: bool = False) -> AsyncIterator[Queue]:
+async def connected(
+    settings: Settings, patience_s: float, *, fit: bool = False, on_call: OnCall = unobserved
+) -> AsyncIterator[Queue]:
     """The configured queue; a store that is not there yet is waited for, `patience_s` at most, then BackendError.
 
     `fit` is for those that entrust mail to it: ConfigError where a setting of the store could lose some.
@@ -26,7 +29,7 @@ async def connected(settings: Settings, patience_s: float, *, fit: bool = False)
     deadline = trio.current_time() + patience_s
     while True:
         try:
-            queue = await _open(settings, fit)
+            queue = await _open(settings, fit, on_call)
         except BackendError as error:
             if trio.current_time() >= deadline:
                 if embedded_elsewhere(settings):
@@ -42,8 +45,9 @@ async def connected(settings: Settings, patience_s: float, *, fit: bool = False)
             await queue.aclose()
 
 
-async def _open(settings: Settings, fit: bool) -> Queue:
-    queue = await open_queue(redis_url(settings), partitions=settings.redis.partitions, durable=settings.redis.durable)
+async def _open(settings: Settings, fit: bool, on_call: OnCall) -> Queue:
+    redis = settings.redis
+    queue = await open_queue(redis_url(settings), partitions=redis.partitions, durable=redis.durable, on_call=on_call)
     try:
         if fit:
             check(await queue.standing())

@@ -36,6 +36,11 @@ class ChildSpec:
     order: int = 0  # when draining, lower ones end first
     probe: Probe | None = None  # whether it still answers; an OSError or SenderError means no
 
+    @property
+    def role(self) -> str:
+        """What it is, without its number."""
+        return self.name.partition("-")[0]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
@@ -70,14 +75,20 @@ class Backoff:
 class Supervisor:
     """Runs children until told to drain."""
 
-    def __init__(self, children: Sequence[ChildSpec], log: Log, patience: Patience | None = None) -> None:
-        self._specs, self._log = children, log
+    def __init__(
+        self,
+        children: Sequence[ChildSpec],
+        log: Log,
+        patience: Patience | None = None,
+        on_restart: Callable[[ChildSpec], None] = lambda spec: None,
+    ) -> None:
+        self._specs, self._log, self._on_restart = children, log, on_restart
         self._patience = patience or Patience()
 
     async def run(self, draining: trio.Event) -> None:
         """Keep all children running until `draining` is set, then end them; when this returns or raises, none is left."""
         lifeline, held = os.pipe()  # children share the reading end; the writing end closes on exec and with us
-        children = [_Child(spec, lifeline, self._log, self._patience) for spec in self._specs]
+        children = [_Child(spec, lifeline, self._log, self._patience, self._on_restart) for spec in self._specs]
         try:
             async with trio.open_nursery() as nursery:
                 for child in children:
@@ -107,8 +118,10 @@ class Supervisor:
 class _Child:
     """One child, over all its restarts."""
 
-    def __init__(self, spec: ChildSpec, lifeline: int, log: Log, patience: Patience) -> None:
-        self.spec = spec
+    def __init__(
+        self, spec: ChildSpec, lifeline: int, log: Log, patience: Patience, on_restart: Callable[[ChildSpec], None]
+    ) -> None:
+        self.spec, self._on_restart = spec, on_restart
         self.ended = trio.Event()  # it will not be started again
         self._lifeline, self._log, self._patience = lifeline, log, patience
         self._ending = trio.Event()
@@ -128,6 +141,8 @@ class _Child:
                 self._log.error("child ended", child=self.spec.name, how=how, ran_s=round(ran_s, 3), restart_in_s=delay_s)
                 with trio.move_on_after(delay_s):
                     await self._ending.wait()
+                    break
+                self._on_restart(self.spec)
         finally:
             self.ended.set()
 
@@ -152,7 +167,7 @@ class _Child:
         self._process = process
         try:
             if self._ending.is_set():
-                process.kill()  # asked to end while it was being started: it has begun nothing
+                process.terminate()  # asked to end while it was being started: it may be further than we have heard
             self._log.info("child started", child=self.spec.name, pid=process.pid)
             async with trio.open_nursery() as nursery:
                 if self.spec.probe is not None:

@@ -162,7 +162,7 @@ def test_what_is_seldom_meant_is_a_warning(home: Path) -> None:
         "192.0.2.77 is not an address",
     ):
         assert expected in said
-    assert fatal(home) == [f"penstock.toml: net.ca_file: {home}/x: no such file".replace(f"{home}/", "")]
+    assert fatal(home) == [f"penstock.toml: net.ca_file: {home}/x: No such file or directory".replace(f"{home}/", "")]
 
 
 def test_addresses_of_other_hosts_are_theirs_to_check(home: Path) -> None:
@@ -229,3 +229,31 @@ def test_recipients_that_no_source_would_write_to_are_warned_of(home: Path) -> N
     assert any(line.startswith(expected) for line in warnings(home))
     put(home, "sources.toml", source.format("a", "cautious") + source.format("b", "none"))
     assert not any("engagement" in line for line in warnings(home))
+
+
+def test_a_webhooks_secret_is_looked_at_and_never_told(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hooks = '[[consumer]]\nname = "hooks"\nkind = "webhook"\nurl = "https://hooks.a.example/"\n'
+    put(home, "penstock.toml", f'{hooks}secret_file = "hooks.secret"\nca_file = "none.pem"\n')
+    assert fatal(home) == [
+        "penstock.toml: consumer hooks: secret_file: hooks.secret: can't be read: No such file or directory",
+        "penstock.toml: consumer hooks: ca_file: none.pem: No such file or directory",
+    ]
+    put(home, "hooks.secret", "whsec_c2VjcmV0")
+    (home / "hooks.secret").chmod(0o640)
+    put(home, "penstock.toml", f'{hooks}secret_file = "hooks.secret"\n')
+    assert fatal(home) == ["penstock.toml: consumer hooks: secret_file: hooks.secret: others may read it; chmod 0600"]
+    (home / "hooks.secret").chmod(0o600)
+    why = "secret 1 is not whsec_ and 24 to 64 octets in base64"
+    assert fatal(home) == [f"penstock.toml: consumer hooks: secret_file: hooks.secret: {why}"]
+    put(home, "hooks.secret", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n")
+    assert fatal(home) == []
+    put(home, "penstock.toml", f'{hooks}secret_env = "HOOKS"\n')
+    monkeypatch.setenv("HOOKS", "whsec_c2VjcmV0")
+    assert fatal(home) == [f"penstock.toml: consumer hooks: secret_env: environment: HOOKS: {why}"]
+
+
+@pytest.mark.parametrize("text", ["", "no certificate\n", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"])
+def test_a_file_of_authorities_that_has_none_is_an_error(home: Path, text: str) -> None:
+    put(home, "ca.pem", text)
+    put(home, "penstock.toml", '[net]\nca_file = "ca.pem"\n')
+    assert fatal(home) == ["penstock.toml: net.ca_file: ca.pem: no certificates in PEM"]

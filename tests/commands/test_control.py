@@ -12,14 +12,16 @@ import trio
 from click.testing import CliRunner, Result
 
 from sender.condition import Condition, Phase
+from sender.explaining.campaign_rows import CampaignRow
 from sender.model import State
 from sender.queue.base import CampaignStatus
 from sender.queue.control import FOR_EVER, Control
 from sender.queue.memory import MemoryQueue
+from tests.commands.opening import let_commands_open
 from tests.holding import accepted
 from tests.rig import SPEC, submitted
 from workers.cli import main
-from workers.commands.campaigns import Line, table
+from workers.commands.campaigns import table
 
 
 class Shared(MemoryQueue):
@@ -37,11 +39,7 @@ class Shared(MemoryQueue):
 @pytest.fixture
 def queue(monkeypatch: pytest.MonkeyPatch) -> Shared:
     shared = Shared()
-
-    async def opened(*_: Any, **__: Any) -> Shared:
-        return shared
-
-    monkeypatch.setattr("workers.store.open_queue", opened)
+    let_commands_open(shared, monkeypatch)
     return shared
 
 
@@ -219,7 +217,7 @@ def test_nothing_to_show_is_said(queue: Shared, penstock: Callable[..., Result])
 def test_all_but_one_are_not_all() -> None:
     final = {("google", State.DELIVERED): 9_999}
     status = CampaignStatus(campaign="spring", accepted=10_000, waiting_batches=0, complete=True, final=final, deferrals={})
-    shown = table([Line(status=status, condition=Condition(phase=Phase.RUNNING), spec=None)])
+    shown = table([CampaignRow(status=status, condition=Condition(phase=Phase.RUNNING), spec=None)])
     assert [str(cell) for column in shown.columns for cell in column.cells][-2:] == ["9,999 (99%)", "1"]
 
 

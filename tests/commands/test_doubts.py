@@ -4,13 +4,13 @@ import json
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import trio
 from click.testing import CliRunner, Result
 
 from sender.queue.memory import MemoryQueue
+from tests.commands.opening import let_commands_open
 from tests.queue.feeding import OTHER, QUEUED_AT, ROUTE, filled, parking, wish
 from workers.cli import main
 from workers.commands.doubts import summary
@@ -35,11 +35,7 @@ async def _park(queue: MemoryQueue) -> None:
 def queue(monkeypatch: pytest.MonkeyPatch) -> Shared:
     shared = Shared()
     trio.run(_park, shared)
-
-    async def opened(*_: Any, **__: Any) -> Shared:
-        return shared
-
-    monkeypatch.setattr("workers.store.open_queue", opened)
+    let_commands_open(shared, monkeypatch)
     return shared
 
 

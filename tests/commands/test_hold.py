@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 from sender.queue.control import FOR_EVER, Control
 from sender.queue.lane_holds import LaneHold
 from sender.queue.memory import MemoryQueue
+from tests.commands.opening import let_commands_open
 from tests.rig import submitted
 from workers.cli import main
 
@@ -29,11 +30,7 @@ class Shared(MemoryQueue):
 @pytest.fixture
 def queue(monkeypatch: pytest.MonkeyPatch) -> Shared:
     shared = Shared()
-
-    async def opened(*_: Any, **__: Any) -> Shared:
-        return shared
-
-    monkeypatch.setattr("workers.store.open_queue", opened)
+    let_commands_open(shared, monkeypatch)
     monkeypatch.setenv("TZ", "UTC")
     return shared
 
@@ -130,15 +127,18 @@ def test_a_second_word_says_in_whose_place_it_stands(penstock: Callable[..., Res
 
 def test_both_are_recorded_with_who_and_why(penstock: Callable[..., Result], queue: Shared) -> None:
     said(penstock("hold", "s1", "google", "--why", "moving house"))
+    said(penstock("hold", "microsoft", "--for", "2h"))
     said(penstock("resume", "s1", "--why", "moved"))
     _, told = done(lambda: queue.audit())
     entries = [json.loads(entry) for entry in told]
-    assert [(entry["name"], entry["what"], entry["why"]) for entry in entries] == [
+    assert [(entry["name"], entry["what"], entry.get("why", "")) for entry in entries] == [
         ("s1/*", "lanes resumed", "moved"),
+        ("*/microsoft", "lanes held", ""),
         ("*/google", "lanes held", "moving house"),
         ("s1/*", "lanes held", "moving house"),
     ]
     assert {entry["by"] for entry in entries} == {stand(queue)[0].by}
+    assert [entry["until"] - entry["at"] for entry in entries if "until" in entry] == [7200]
 
 
 def test_resume_takes_campaigns_and_lanes_in_one_breath(penstock: Callable[..., Result], queue: Shared) -> None:

@@ -9,17 +9,21 @@ from typing import Any
 import pytest
 import trio
 from click.testing import CliRunner, Result
+from rich.cells import cell_len
 
+from sender.explaining.documents import lanes_document
 from sender.model import LaneId, Route
 from sender.queue.base import Again, Settlement
 from sender.queue.finding import LaneReport
 from sender.queue.lane_holds import LaneHold
 from sender.settings import Settings
 from tests.asking import NOW, OWNER, ROUTE, Store, configured, leased, paused, report, store
+from tests.commands.opening import let_commands_open
+from tests.workers.top.boards import HOSTILE
 from workers.cli import main
 from workers.commands.lane_words import read_lanes
-from workers.commands.lanes import Board, look
-from workers.commands.lanes_view import as_document, lines
+from workers.commands.lanes import Picture, look
+from workers.commands.lanes_view import lines
 
 YAHOO = Route(pool="main", receiver="yahoo")
 HOLD = LaneHold(receiver="yahoo", until=NOW + 3600, by="ann@mail1", at=NOW - 60, why="a letter from their postmaster " * 3)
@@ -45,17 +49,17 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     return configured(tmp_path)
 
 
-def board(settings: Settings, reports: Sequence[LaneReport] = SOME, *words: str, holds: Sequence[LaneHold] = ()) -> Board:
-    async def asked() -> Board:
+def board(settings: Settings, reports: Sequence[LaneReport] = SOME, *words: str, holds: Sequence[LaneHold] = ()) -> Picture:
+    async def asked() -> Picture:
         queue = await store(*reports)
         await queue.hold_lanes(holds)
         return await look(queue, settings, [read_lanes(word, settings) for word in words])
 
-    found: Board = trio.run(asked)
+    found: Picture = trio.run(asked)
     return found
 
 
-def shown(board: Board, width: int = 80, most: int | None = None) -> list[str]:
+def shown(board: Picture, width: int = 80, most: int | None = None) -> list[str]:
     return lines(board.rows, board.fleet, width, most).plain.split("\n")
 
 
@@ -102,7 +106,7 @@ def test_an_idle_lane_says_that_what_waits_is_not_for_it(settings: Settings) -> 
 
 
 def test_what_stays_with_a_lane_waits_for_it_alone(settings: Settings) -> None:
-    async def asked() -> Board:
+    async def asked() -> Picture:
         queue = await store(report("s1", "nothing to send", why=""), report("s2", "nothing to send", why=""), recipients=10)
         lease = await leased(queue)
         again = tuple(Again(position=place, envelope=one, due=0.0, source="s1") for place, one in enumerate(lease.envelopes))
@@ -130,7 +134,7 @@ def test_a_small_terminal_says_how_much_it_does_not_show(settings: Settings) -> 
 
 
 def test_nothing_at_all(settings: Settings) -> None:
-    async def asked() -> Board:
+    async def asked() -> Picture:
         return await look(Store(), settings)
 
     assert shown(trio.run(asked)) == [
@@ -144,9 +148,19 @@ def test_a_receiver_s_words_can_t_paint_the_terminal(settings: Settings) -> None
     assert not [line for line in shown(board(settings, [rude])) if "\x1b" in line or line.startswith("next")]
 
 
+@pytest.mark.parametrize("words", HOSTILE)
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_a_receiver_s_words_can_t_break_the_columns(settings: Settings, words: str, width: int) -> None:
+    rude = at("~日本語" + "\u0301" * 900, replace(paused("s1", NOW + 60), why=words))
+    found = shown(board(settings, [rude]), width)
+    assert max(map(cell_len, found)) <= width
+    assert all(line.isprintable() for line in found)
+    assert cell_len(found[1]) == cell_len(found[0])
+
+
 def test_the_same_for_scripts(settings: Settings) -> None:
     found = board(settings, holds=[HOLD])
-    document = json.loads(json.dumps(as_document(found.rows, found.fleet.holds)))
+    document = json.loads(json.dumps(lanes_document(found.rows, found.fleet.holds)))
     first, second, _ = document["lanes"]
     assert (first["lane"], first["state"], first["hold"], first["waits"]) == ("s2/google", "paused", None, 1000)
     assert first["report"]["until"] == NOW + 1800
@@ -164,6 +178,9 @@ def test_the_same_for_scripts(settings: Settings) -> None:
         "until": None,
         "rule": "",
         "why": "5 of 5 connections in use; it waits for replies",
+        "taken": 0,
+        "refused": 0,
+        "last_refusal": None,
     }
     assert [hold["name"] for hold in document["holds"]] == ["*/yahoo"]
 
@@ -171,11 +188,7 @@ def test_the_same_for_scripts(settings: Settings) -> None:
 @pytest.mark.parametrize("option", ["--once", "--json"])
 def test_the_command(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str) -> None:
     queue = trio.run(store, *SOME)
-
-    async def opened(*_: Any, **__: Any) -> Store:
-        return queue
-
-    monkeypatch.setattr("workers.store.open_queue", opened)
+    let_commands_open(queue, monkeypatch)
     run: Callable[..., Result] = CliRunner().invoke
     result = run(main, ["lanes", "google", option, "--config", str(tmp_path)])
     assert result.exit_code == 0, result.output

@@ -1,12 +1,14 @@
 """`penstock run`: what can't work is refused in words before anything is started."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from workers import fleet, process
 from workers.cli import main
-from workers.commands import run
 
 
 @pytest.fixture
@@ -17,8 +19,8 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     async def run_fleet(config: Path | None) -> None:
         names.append("fleet")
 
-    monkeypatch.setattr(run, "run_fleet", run_fleet)
-    monkeypatch.setattr(run, "run_role", lambda role, name, config, port: names.append(f"{name} +{port}"))
+    monkeypatch.setattr(fleet, "run_fleet", run_fleet)
+    monkeypatch.setattr(process, "run_role", lambda role, name, config, port: names.append(f"{name} +{port}"))
     return names
 
 
@@ -67,3 +69,10 @@ def test_a_process_beyond_the_last_port_is_refused_in_words(tmp_path: Path) -> N
     result = CliRunner().invoke(main, ["run", "delivery", "--index", "200", "--config", str(tmp_path)])
     assert result.exit_code == 1
     assert "metrics.port: 65500: delivery-200 would need port 65702" in result.output
+
+
+def test_a_signer_has_no_more_in_its_memory_than_it_needs() -> None:
+    program = "import sys, workers.commands.run, workers.signer, sender.content.key; print(*sys.modules)"
+    loaded = set(subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split())
+    assert loaded >= {"workers.signer", "cryptography"}
+    assert not loaded & {"redis", "dns", "httpcore2", "sender.queue", "sender.engine", "sender.smtp"}

@@ -18,6 +18,7 @@ from sender.settings import load
 from sender.warming.assignments import Assignments
 from sender.warming.wards import wards
 from sender.warming.warmer import Warmer
+from tests.commands.opening import let_commands_open
 from tests.queue.feeding import LANE, ROUTE, filled
 from workers.cli import main
 
@@ -51,11 +52,7 @@ def home(tmp_path: Path) -> Path:
 def queue(home: Path, monkeypatch: pytest.MonkeyPatch) -> Shared:
     shared = Shared()
     trio.run(_work, shared, home)
-
-    async def opened(*_: Any, **__: Any) -> Shared:
-        return shared
-
-    monkeypatch.setattr("workers.store.open_queue", opened)
+    let_commands_open(shared, monkeypatch)
     monkeypatch.setattr("workers.commands.words._user", lambda: "ann")
     monkeypatch.setattr("workers.commands.words.host_name", lambda settings: "mta1")
     return shared
@@ -105,6 +102,19 @@ def test_two_lines_a_lane_with_gates_and_what_happens_next(warmup: Callable[...,
     assert identity.split()[:5] == ["@shop.example", "1/3", "60", "/", "100"]
     assert rest[-1].endswith("that never sent anything: --all shows them")
     assert all(len(line) <= 80 for line in result.output.splitlines())
+
+
+def test_a_gate_that_an_operator_has_overruled_holds_nothing_and_is_not_marked(warmup: Callable[..., Result]) -> None:
+    assert document(warmup)["gates"]["deferral"]["asks"] == "hold"
+    assert warmup("resume", "s1/google").exit_code == 0
+    google = warmup().output.splitlines()[1]
+    assert "  5/2%" in google, "its rate is what it was"
+    found = document(warmup)
+    assert found["gates"]["deferral"]["asks"] is None
+    assert (
+        "if 33 more are delivered today and the gates hold; an operator has moved it: its gates ask for nothing"
+        in found["next"]
+    )
 
 
 def test_all_of_them_and_none_without_a_plan(warmup: Callable[..., Result]) -> None:

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import trio
@@ -14,6 +13,7 @@ from sender.explaining.explanation import FOR_EVER, Explanation, Limit, Note, Re
 from sender.model import LaneId
 from sender.queue.base import Again, Settlement
 from sender.queue.memory import MemoryQueue
+from tests.commands.opening import let_commands_open
 from tests.queue.feeding import QUEUED_AT, ROUTE, filled, leased
 from workers.cli import main
 from workers.commands.why import as_document, lines, read_subject
@@ -45,11 +45,7 @@ async def _deferred(queue: MemoryQueue) -> None:
 def why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
     shared = Shared()
     trio.run(_deferred, shared)
-
-    async def opened(*_: Any, **__: Any) -> Shared:
-        return shared
-
-    monkeypatch.setattr("workers.store.open_queue", opened)
+    let_commands_open(shared, monkeypatch)
     (tmp_path / "penstock.toml").write_text("")
     (tmp_path / "sources.toml").write_text('[[source]]\nname = "s1"\nehlo = "mta.shop.example"\n')
     return lambda *arguments: CliRunner().invoke(main, ["why", *arguments, "--config", str(tmp_path)])

@@ -1,6 +1,5 @@
 """Broken receivers: each fault is what it claims to be, seen through a bare socket."""
 
-import smtplib
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -10,6 +9,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from tests.emulator.named import NamedSmtp
 from workers.emulator.certificates import Authority
 from workers.emulator.faultmx import FaultMx, fault_mx
 from workers.emulator.faults import FAULTS, Fault
@@ -147,9 +147,9 @@ async def test_certificates_that_must_not_be_believed(name: str, why: str, tmp_p
     async with fault_mx(name, host="localhost", authority=authority) as mx:
 
         def start() -> None:
-            with smtplib.SMTP(*mx.address, local_hostname="out.example", timeout=5) as smtp:
+            with NamedSmtp(*mx.address, local_hostname="out.example", timeout=60) as smtp:
                 smtp.ehlo()
-                smtp._host = "localhost"  # type: ignore[attr-defined]  # the name the certificate should have
+                smtp._host = "localhost"
                 smtp.starttls(context=ssl.create_default_context(cafile=str(authority.file)))
 
         with pytest.raises(ssl.SSLCertVerificationError, match=why):

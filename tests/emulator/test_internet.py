@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from tests.emulator.named import NamedSmtp
 from tests.emulator.test_verifier import MESSAGE_TEXT, Signer
 from workers.emulator.internet import Internet, emulate
 from workers.emulator.people import addresses, exists
@@ -22,14 +23,14 @@ GMAIL = "gmail-smtp-in.l.google.com"
 @contextmanager
 def client(internet: Internet, address: str, *, tls: str = "", source: str = "127.0.0.9") -> Iterator[smtplib.SMTP]:
     """A greeted client; with `tls` the name its certificate must have."""
-    smtp = smtplib.SMTP(local_hostname="out.example", timeout=5, source_address=(source, 0))
+    smtp = NamedSmtp(local_hostname="out.example", timeout=60, source_address=(source, 0))
     try:
         code, text = smtp.connect(address, internet.smtp_port)
         if code != 220:
             raise smtplib.SMTPConnectError(code, text)
         smtp.ehlo()
         if tls:
-            smtp._host = tls  # type: ignore[attr-defined]  # connect() was given an address; the certificate has the name
+            smtp._host = tls
             smtp.starttls(context=ssl.create_default_context(cafile=str(internet.ca_file)))
             smtp.ehlo()
         yield smtp

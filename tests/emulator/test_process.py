@@ -64,7 +64,7 @@ async def test_it_serves_counts_and_ends_with_its_input(tmp_path: Path) -> None:
         assert ready["ca_file"] == str(tmp_path / "ca.pem")
 
         def send() -> None:
-            with smtplib.SMTP("127.77.2.1", ready["smtp_port"], local_hostname="out.example", timeout=5) as smtp:
+            with smtplib.SMTP("127.77.2.1", ready["smtp_port"], local_hostname="out.example", timeout=60) as smtp:
                 smtp.sendmail("news@shop.example", ["joe@outlook.com"], signer.sign(MESSAGE_TEXT))
 
         await trio.to_thread.run_sync(send)

@@ -1,11 +1,14 @@
 """The world's DNS: answers from the zone, then the same over real sockets with dnspython's resolver."""
 
+import socket
+
 import dns.asyncresolver
 import dns.flags
 import dns.message
 import dns.rcode
 import dns.resolver
 import pytest
+import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -77,6 +80,28 @@ def test_what_does_not_fit_a_datagram_is_cut() -> None:
 @given(st.binary(max_size=100))
 def test_any_datagram_is_survived(wire: bytes) -> None:
     answer_udp(Zone(), wire)
+
+
+async def test_a_port_that_somebody_asks_from_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Free for TCP, it need not be for UDP."""
+    address, listen, asking = "127.77.0.53", trio.open_tcp_listeners, list[socket.socket]()
+
+    async def crossed(port: int, *, host: str) -> list[trio.SocketListener]:
+        [listener] = await listen(port, host=host)
+        if len(asking) < 3:
+            asking.append(socket.socket(type=socket.SOCK_DGRAM))
+            asking[-1].bind(("0.0.0.0", listener.socket.getsockname()[1]))
+        return [listener]
+
+    monkeypatch.setattr("trio.open_tcp_listeners", crossed)
+    async with serve_dns(Zone(), address) as (_, port):
+        taken = [each.getsockname()[1] for each in asking]
+        assert port not in taken
+    for each in asking:
+        with pytest.raises(OSError, match="in use"):
+            async with serve_dns(Zone(), address, each.getsockname()[1]):
+                pytest.fail("somebody else has it")
+        each.close()
 
 
 async def test_a_resolver_sees_the_world() -> None:

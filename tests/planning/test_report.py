@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 from xml.etree import ElementTree
 from zoneinfo import ZoneInfo
 
@@ -25,7 +26,7 @@ FIRST = datetime.fromtimestamp(NOW, PARIS).toordinal()
 HOUR = 3_600.0
 
 
-def google(days: int = 3, **other: object) -> RouteForecast:
+def google(days: int = 3, **other: Any) -> RouteForecast:
     intake = tuple(
         Intake(day=FIRST + day, source=source, delivered=delivered, cap=cap)
         for day in range(days)
@@ -42,10 +43,10 @@ def google(days: int = 3, **other: object) -> RouteForecast:
         bound={Bind.RETRY: 0.5, Bind.PLAN_DAY: 0.3, Bind.WINDOW: 0.2},
         days=intake,
     )
-    return replace(made, **other)  # type: ignore[arg-type]  # a test's own values
+    return replace(made, **other)
 
 
-def report(*routes: RouteForecast, one_more: tuple[OneMore, ...] = (), **other: object) -> Report:
+def report(*routes: RouteForecast, one_more: tuple[OneMore, ...] = (), **other: Any) -> Report:
     forecast = Forecast(now=NOW, routes=routes)
     census = Census(
         rows=7_000, invalid=Counter(address=12), suppressed=30, asked_who_is_suppressed=True, domains=9, looked_up=9
@@ -62,7 +63,7 @@ def report(*routes: RouteForecast, one_more: tuple[OneMore, ...] = (), **other: 
         latency_s=0.2,
         expectations={route.receiver: Expectation() for route in routes},
     )
-    return replace(made, **other)  # type: ignore[arg-type]  # a test's own values
+    return replace(made, **other)
 
 
 def shown(made: Report, width: int = 100) -> str:

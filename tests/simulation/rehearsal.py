@@ -1,6 +1,6 @@
 """A campaign twice: foreseen by the forecast, and sent on virtual time by the real fleet to the emulated receivers."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,10 +63,10 @@ class Played:
 
     def by_source(self) -> Mapping[str, int]:
         """How many each source was foreseen to deliver."""
-        found = Counter[str]()
+        found = defaultdict[str, float](float)  # an expectation need not be whole
         for route in self.foreseen.routes:
             for item in route.days:
-                found[item.source] += item.delivered  # type: ignore[assignment]  # an expectation need not be whole
+                found[item.source] += item.delivered
         return {source: round(count) for source, count in found.items()}
 
 

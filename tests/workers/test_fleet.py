@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sender.settings import Settings, load
 from workers.embedded import STOP_S
-from workers.fleet import _SPARE_S, children
+from workers.fleet import _SPARE_S, children, consumer_port
 from workers.supervisor import Patience
 
 README = Path(__file__).parents[2] / "README.md"
@@ -32,6 +32,13 @@ def test_every_role_is_there(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "workers.cli", "run", "delivery", "--index", "2", "--config", str(tmp_path)]
     assert specs["delivery-2"].argv == command
     assert specs["delivery-2"].env == {"WHERE": "here"}
+
+
+def test_who_follows_the_events_is_there_where_consumers_are(tmp_path: Path) -> None:
+    (tmp_path / "penstock.toml").write_text('[[consumer]]\nname = "log"\nkind = "file"\n')
+    (tmp_path / "sources.toml").write_text('[[source]]\nname = "s1"\nehlo = "mta.shop.example"\n')
+    assert "consumer-0" in {child.name for child in children(load(tmp_path), tmp_path, {})}
+    assert consumer_port(load(tmp_path)) == 2 + 2, "behind the last delivery process"
 
 
 def test_delivery_ends_first_and_signers_last(tmp_path: Path) -> None:

@@ -1,7 +1,10 @@
 """Where a host keeps its own: the configuration first, then the XDG directories, and nothing that others may enter."""
 
+import os
 import socket
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -65,6 +68,15 @@ def test_a_private_directory_is_made_and_one_that_others_may_enter_is_refused(tm
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match="can't be made"):
         places.make_private(tmp_path / "file" / "below")
+
+
+def test_the_state_is_private_whichever_directory_in_it_is_made_first(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a runtime directory of the user's, that of the signers is in it, and comes before the keys."""
+    monkeypatch.setattr(places, "_RUN", home / "none")
+    made = settings(home)
+    assert places.make_private(places.runtime_dir(made)) == places.state_dir(made) / "run"
+    places.make_token_keys(made)
+    assert places.state_dir(made).stat().st_mode & 0o777 == 0o700
 
 
 def test_token_keys_are_made_once_for_us_alone(home: Path) -> None:
@@ -133,6 +145,43 @@ def test_a_suppression_key_is_made_once_for_us_alone(home: Path) -> None:
     path.chmod(0o640)
     with pytest.raises(ConfigError, match="others may read it; chmod 0600"):
         places.suppression_digests(made)
+
+
+@pytest.mark.parametrize("make", [places.make_token_keys, places.make_suppression_key])
+def test_of_two_that_make_a_secret_at_once_the_first_one_s_is_both_s(
+    home: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[Settings], None]
+) -> None:
+    made, exists = settings(home), Path.exists
+    found = list[tuple[str, str]]()
+
+    def late(path: Path) -> bool:
+        """It is not there, says the look; then another process comes, and makes it."""
+        there = exists(path)
+        if not found:
+            found.append((path.name, ""))
+            make(made)
+            found[0] = (path.name, path.read_text())
+        return there
+
+    monkeypatch.setattr(Path, "exists", late)
+    make(made)
+    ((name, text),) = found
+    assert [path.name for path in places.state_dir(made).iterdir()] == [name]
+    assert (places.state_dir(made) / name).read_text() == text != ""
+
+
+def test_a_secret_that_is_being_written_is_not_there_yet(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half a key would be another key, or an error in whoever starts just now."""
+    made, fdopen = settings(home), os.fdopen
+
+    def watched(*arguments: Any, **options: Any) -> Any:
+        with pytest.raises(ConfigError, match="No such file or directory"):
+            places.suppression_digests(made)
+        return fdopen(*arguments, **options)
+
+    monkeypatch.setattr("workers.places.os.fdopen", watched)
+    places.make_suppression_key(made)
+    assert places.suppression_digests(made).mark
 
 
 def test_a_suppression_key_that_is_named_is_never_made(home: Path) -> None:

@@ -17,6 +17,7 @@ from sender.errors import BackendError
 from sender.metrics import Metrics
 from sender.model import State
 from sender.queue.base import Again
+from sender.queue.control import Control
 from sender.queue.memory import MemoryQueue
 from sender.queue.owners import OWNER_LIFE_S
 from sender.settings import load
@@ -180,6 +181,19 @@ async def test_after_the_store_was_away_all_goes_on_and_the_operator_was_told_on
     assert [entry["why"] for entry in said.entries if entry["event"] == "trouble"] == ["the store is away"]
 
 
+async def test_what_a_paused_campaign_has_is_not_shown_as_ready(autojump_clock: MockClock) -> None:
+    queue, metrics = Diary(), Metrics()
+    await filled(queue, 20)
+    await queue.set_control(Control(campaign="spring", paused=True, ended=None, by="ann@alpha", at=clock(), why="wrong link"))
+    async with scheduling(queue, metrics=metrics):
+        await trio.sleep(2)
+        assert await leased(queue, 20) == []
+        await trio.sleep(4)
+    ready = metrics.registry.get_sample_value("penstock_queue_ready_envelopes", {"pool": "main", "receiver": "google"})
+    aside = metrics.registry.get_sample_value("penstock_queue_held_envelopes", {"state": "aside"})
+    assert (ready, aside) == (0, 20)
+
+
 async def test_a_source_with_a_plan_gets_its_caps_and_is_told_of_and_counted(tmp_path: Path, autojump_clock: MockClock) -> None:
     (tmp_path / "sources.toml").write_text('[[source]]\nname = "s1"\nehlo = "a.example"\nwarmup = "steady"\n')
     queue, metrics = Diary(), Metrics()
@@ -194,9 +208,15 @@ async def test_a_source_with_a_plan_gets_its_caps_and_is_told_of_and_counted(tmp
     assert (told["lane"], told["what"], told["why"]) == ("s1/google", "begin", "begins at stage 1 of 34 (200 a day)")
     labels = {"source": "s1", "receiver": "google"}
     found = [
-        metrics.registry.get_sample_value(f"penstock_warmup_{name}", labels) for name in ("cap_envelopes", "used_envelopes")
+        metrics.registry.get_sample_value(f"penstock_warmup_{name}", labels)
+        for name in ("stage", "cap_envelopes", "used_envelopes", "held", "stopped")
     ]
-    assert found == [200, 2]
+    assert found == [1, 200, 2, 0, 0]
+    campaign = {"campaign": "spring", "state": "open"}
+    assert metrics.registry.get_sample_value("penstock_campaign_envelopes", campaign) == 20
+    gate = {**labels, "gate": "complaint"}
+    assert metrics.registry.get_sample_value("penstock_warmup_gate_ratio", gate) == 0
+    assert metrics.registry.get_sample_value("penstock_warmup_gate_limit_ratio", gate) == 0.001
 
 
 async def test_draining_ends_it_at_once(autojump_clock: MockClock) -> None:

@@ -15,7 +15,7 @@ from structlog.testing import CapturingLogger
 from trio.testing import wait_all_tasks_blocked
 
 from workers.log import Log
-from workers.supervisor import Backoff, ChildSpec, Patience, Supervisor
+from workers.supervisor import Backoff, ChildSpec, Patience, Supervisor, _Child
 
 QUICK = Patience(restart_first_s=0.01, restart_most_s=0.04, drain_s=60, let_go_s=60, probe_every_s=0.01, probe_misses=3)
 
@@ -138,9 +138,10 @@ async def test_a_child_that_ends_is_started_again(
     said: Said, spec: Callable[..., ChildSpec], log: Log, captured: CapturingLogger
 ) -> None:
     draining = trio.Event()
-    pids = set()
+    pids, again = set(), list[str]()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(Supervisor([spec("delivery-0", CRASHES)], log, QUICK).run, draining)
+        supervisor = Supervisor([spec("delivery-0", CRASHES)], log, QUICK, lambda child: again.append(child.role))
+        nursery.start_soon(supervisor.run, draining)
         for _ in range(4):
             pids.add(int((await said.next())[2]))
         draining.set()
@@ -148,6 +149,8 @@ async def test_a_child_that_ends_is_started_again(
     assert [(line["child"], line["how"]) for line in ended] == [("delivery-0", "exit status 3")] * 3
     assert [line["restart_in_s"] for line in ended] == [0.01, 0.02, 0.04]
     assert len(pids) == 4
+    assert again[:3] == ["delivery"] * 3
+    assert len(again) == len(events(captured, "child started")) - 1  # the first start is none again
     assert all(map(is_gone, pids))
 
 
@@ -201,6 +204,26 @@ async def test_draining_goes_group_by_group(said: Said, spec: Callable[..., Chil
 
 
 @pytest.mark.integration
+async def test_who_is_asked_to_end_while_it_is_being_started_ends_in_order(
+    said: Said, spec: Callable[..., ChildSpec], log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draining, start = trio.Event(), _Child._start
+
+    async def slow(child: _Child) -> trio.Process:
+        """The child is at work before we know that it has been started."""
+        process = await start(child)
+        assert (await said.next())[1] == "started"
+        draining.set()
+        await wait_all_tasks_blocked()
+        return process
+
+    monkeypatch.setattr(_Child, "_start", slow)
+    await Supervisor([spec("delivery", OBEYS)], log, QUICK).run(draining)
+    assert not said.nothing()
+    assert await said.next() == ["delivery", "told"]
+
+
+@pytest.mark.integration
 async def test_who_is_not_done_in_time_is_killed(
     said: Said, spec: Callable[..., ChildSpec], log: Log, captured: CapturingLogger
 ) -> None:
@@ -232,10 +255,10 @@ async def test_a_hung_child_is_replaced(
     said: Said, spec: Callable[..., ChildSpec], log: Log, captured: CapturingLogger
 ) -> None:
     """A stopped process takes no SIGTERM and closes no socket: only that it does not answer shows."""
-    hung = trio.Event()
+    hung = list[int]()  # the one that comes after it answers from the first
 
     async def answers() -> bool:
-        if hung.is_set():
+        if hung and not is_gone(hung[0]):
             raise ConnectionRefusedError
         return True
 
@@ -246,9 +269,8 @@ async def test_a_hung_child_is_replaced(
         nursery.start_soon(Supervisor([probed], log, QUICK).run, draining)
         first = int((await said.next())[2])
         os.kill(first, signal.SIGSTOP)
-        hung.set()
+        hung.append(first)
         second = await said.next()
-        hung = trio.Event()
         assert second[1] == "started"
         assert is_gone(first)
         draining.set()
@@ -257,9 +279,12 @@ async def test_a_hung_child_is_replaced(
 
 @pytest.mark.integration
 async def test_a_probe_that_never_returns_counts_as_a_miss(said: Said, spec: Callable[..., ChildSpec], log: Log) -> None:
+    mute = list[int]()
+
     async def silent() -> bool:
-        await trio.sleep_forever()
-        raise AssertionError
+        if mute and not is_gone(mute[0]):
+            await trio.sleep_forever()
+        return True
 
     made = spec("signer-0", OBEYS)
     probed = ChildSpec(name=made.name, argv=made.argv, env=made.env, probe=silent)
@@ -267,7 +292,7 @@ async def test_a_probe_that_never_returns_counts_as_a_miss(said: Said, spec: Cal
     draining = trio.Event()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(Supervisor([probed], log, patience).run, draining)
-        await said.next()
+        mute.append(int((await said.next())[2]))
         assert (await said.next())[1] == "started"
         nursery.cancel_scope.cancel()
 

@@ -5,6 +5,7 @@ findings; a new one is one more line in CHECKS.
 """
 
 import socket
+import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -18,11 +19,11 @@ from sender.errors import ConfigError, ConfigErrors
 from sender.policy.plan import NO_PLAN
 from sender.policy.plans import Plans
 from sender.policy.receivers import Profiles
-from sender.settings import Settings, read
+from sender.settings import Settings, WebhookConsumer, read
 from sender.settings.checks import redis_flaw
 from sender.settings.store_url import StoreUrl
 from workers.commands.options import config_option
-from workers.places import host_name, suppression_digests, suppression_file, token_file, token_keys
+from workers.places import host_name, suppression_digests, suppression_file, token_file, token_keys, webhook_keys
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,9 +126,31 @@ def _suppression(settings: Settings, today: date) -> Iterator[Finding]:
         yield _main(settings, "suppression.key_file", str(error))
 
 
+def _consumers(settings: Settings, today: date) -> Iterator[Finding]:
+    for consumer in settings.consumers:
+        if isinstance(consumer, WebhookConsumer) and bool(consumer.secret_file) != bool(consumer.secret_env):
+            key = f"consumer {consumer.name}"
+            try:
+                webhook_keys(settings, consumer)
+            except ConfigError as error:
+                yield _main(settings, f"{key}: {'secret_env' if consumer.secret_env else 'secret_file'}", str(error))
+            yield from _authorities(settings, f"{key}: ca_file", consumer.ca_file)
+
+
 def _ca_file(settings: Settings, today: date) -> Iterator[Finding]:
-    if settings.net.ca_file and not settings.path(settings.net.ca_file).is_file():
-        yield _main(settings, "net.ca_file", f"{settings.path(settings.net.ca_file)}: no such file")
+    yield from _authorities(settings, "net.ca_file", settings.net.ca_file)
+
+
+def _authorities(settings: Settings, key: str, name: str) -> Iterator[Finding]:
+    """Whether this file of certificates, where one is named, can be used."""
+    if not name:
+        return
+    path = settings.path(name)
+    try:
+        ssl.create_default_context(cafile=path)
+    except OSError as error:  # that of ssl, too
+        why = "no certificates in PEM" if isinstance(error, ssl.SSLError) else error.strerror
+        yield _main(settings, key, f"{path}: {why}")
 
 
 def _redis(settings: Settings, today: date) -> Iterator[Finding]:
@@ -183,6 +206,7 @@ CHECKS: tuple[Callable[[Settings, date], Iterator[Finding]], ...] = (
     _keys,
     _tokens,
     _suppression,
+    _consumers,
     _ca_file,
     _redis,
     _metrics,

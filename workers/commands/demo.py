@@ -3,6 +3,8 @@
 import signal
 import socket
 import time
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 import click
@@ -14,64 +16,74 @@ from sender.errors import SenderError
 from sender.queue.base import CampaignStatus, Queue
 from workers.commands.submit import submit
 from workers.demo import mailing, scene, view
+from workers.demo.prometheus import find_program, prometheus
 from workers.emulator.world import WorldOptions, build
 from workers.store import open_configured_queue
 
 _FRAME_S = 0.25
 _PATIENCE_S = 600.0  # a demo that has not finished by then has failed
+_LOWEST, _HIGHEST = 19_464, 32_000  # below the ephemeral ones
+_PORTS = 8  # side by side: the fleet counts up from the first, the last is Prometheus's
+_CLAIM = 6  # of those, the one that nobody serves: who has it has them all
 
 
 @click.command()
 @click.option("--recipients", type=click.IntRange(10, 1_000_000), default=10_000, show_default=True)
 @click.option("--keep", is_flag=True, help="Stay up when the campaign is through, to look around; Ctrl-C ends it.")
+@click.option("--prometheus", "scraped", is_flag=True, help="Run the Prometheus on PATH beside it, with the shipped alerts.")
 @click.option(
     "--config",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Your configuration directory: its receivers are used; network, keys and sources are the demo's own.",
 )
-def command(recipients: int, keep: bool, config: Path | None) -> None:
+def command(recipients: int, keep: bool, scraped: bool, config: Path | None) -> None:
     """Send a campaign to an emulated internet.
 
     It lives on this machine's loopback. Every recipient is accounted for.
     """
     console = Console()
+    if scraped:
+        find_program()  # before anything is started
     try:
-        complete = trio.run(_until_signal, console, recipients, keep, config)
+        complete = trio.run(_until_signal, console, recipients, keep, scraped, config)
     except KeyboardInterrupt:
         complete = False
     if not complete:
         raise click.exceptions.Exit(1)
 
 
-async def _until_signal(console: Console, recipients: int, keep: bool, config: Path | None) -> bool:
+async def _until_signal(console: Console, recipients: int, keep: bool, scraped: bool, config: Path | None) -> bool:
     """Play the demo; SIGTERM and a closed terminal end it like Ctrl-C does, with everything put away."""
     result = False
-    async with trio.open_nursery() as nursery:
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:  # before there is anything
+        async with trio.open_nursery() as nursery:
 
-        async def end_on_signal() -> None:
-            with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+            async def end_on_signal() -> None:
                 async for _ in signals:
                     console.print("ending ...")
                     nursery.cancel_scope.cancel()
 
-        nursery.start_soon(end_on_signal)
-        result = await _play(console, recipients, keep, config)
-        nursery.cancel_scope.cancel()
+            nursery.start_soon(end_on_signal)
+            result = await _play(console, recipients, keep, scraped, config)
+            nursery.cancel_scope.cancel()
     return result
 
 
-async def _play(console: Console, recipients: int, keep: bool, base: Path | None) -> bool:
-    with scene.stage() as directory:
+async def _play(console: Console, recipients: int, keep: bool, scraped: bool, base: Path | None) -> bool:
+    with scene.stage() as directory, free_ports() as port:
         config = directory / "config"
         config.mkdir(mode=0o700)
         campaign, rows = mailing.write(directory, build(WorldOptions()), recipients)
         records = scene.make_keys(config)
         async with scene.emulator(directory, {"records": records, "record": False}) as emulator:
-            port = _free_ports(8)
-            scene.write_config(config, base, emulator.ready, port)
+            scene.write_config(config, base, emulator.ready, port, watched=keep or scraped)
             console.print(f"The emulated internet is up: {len(emulator.ready['receivers'])} receivers. Starting the fleet.")
             log = directory / "fleet.log"
-            async with scene.fleet(config, log) as fleet, open_configured_queue(config, patience_s=30.0) as (settings, queue):
+            async with (
+                _beside(scraped, directory, port) as prometheus_url,
+                scene.fleet(config, log) as fleet,
+                open_configured_queue(config, patience_s=30.0) as (settings, queue),
+            ):
                 began = time.monotonic()
                 with rows.open("rb") as stream:
                     await submit(campaign, stream, mailing.CAMPAIGN, settings, queue)
@@ -80,7 +92,7 @@ async def _play(console: Console, recipients: int, keep: bool, base: Path | None
                 sums = view.totals(recipients, status, await emulator.ask("settle"))
                 view.summarise(console, sums, seconds, f"http://127.0.0.1:{port}/metrics and the ports after it")
                 if keep:
-                    await _stay(console, config, log)
+                    await stay(console, config, log, prometheus_url)
                 return not sums.problems()
 
 
@@ -103,28 +115,52 @@ async def _watch(
     raise SenderError(f"not finished after {_PATIENCE_S:.0f} s:\n{_tail(log)}")
 
 
-async def _stay(console: Console, config: Path, log: Path) -> None:
-    console.print(f"Staying up. Look around with: penstock status --config {config}")
-    console.print(f"The fleet's log: {log}. Ctrl-C ends it all.")
+def _beside(scraped: bool, directory: Path, first: int) -> AbstractAsyncContextManager[str | None]:
+    """The Prometheus that was asked for, or none."""
+    return (
+        prometheus(directory / "prometheus", port=first + _PORTS - 1, first=first, consumers=True) if scraped else nullcontext()
+    )
+
+
+async def stay(console: Console, config: Path, log: Path, prometheus_url: str | None) -> None:
+    """Say where there is something to see, and wait. Nothing is wrapped: it shall be copied from the terminal as it is."""
+    lines = [f"Staying up. Look around with: penstock top --config {config}"]
+    if prometheus_url is not None:
+        lines.append(f"Prometheus, with the shipped rules and alerts: {prometheus_url}")
+    lines.append(f"What became of each message, line by line: {config.parent / 'state' / 'events' / 'demo.jsonl'}")
+    lines.append(f"The fleet's log: {log}. Ctrl-C ends it all.")
+    console.print("\n".join(lines), soft_wrap=True)
     await trio.sleep_forever()
 
 
-def _free_ports(count: int) -> int:
-    """The first of so many neighbouring ports of the loopback that are free now."""
-    for first in range(19464, 32000, count):
-        if all(_is_free(port) for port in range(first, first + count)):
-            return first
+@contextmanager
+def free_ports(lowest: int = _LOWEST) -> Iterator[int]:
+    """The first of some neighbouring ports of the loopback that nobody listens on, kept from other demos meanwhile."""
+    for first in range(lowest, _HIGHEST, _PORTS):
+        with socket.socket() as claim:
+            if _is_free(claim, first + _CLAIM) and all(map(_could_listen, _served(first))):
+                yield first
+                return
     raise SenderError("no free ports for metrics")
 
 
-def _is_free(port: int) -> bool:
+def _served(first: int) -> list[int]:
+    return [port for port in range(first, first + _PORTS) if port != first + _CLAIM]
+
+
+def _could_listen(port: int) -> bool:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True
+        return _is_free(probe, port)
+
+
+def _is_free(probe: socket.socket, port: int) -> bool:
+    """Whether it can be bound; it is then, as long as `probe` is open."""
+    try:
+        probe.bind(("127.0.0.1", port))
+    except OSError:
+        return False
+    return True
 
 
 def _tail(log: Path) -> str:

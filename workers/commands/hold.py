@@ -7,10 +7,13 @@ import click
 import trio
 
 from sender.errors import ConfigError
+from sender.explaining.lanes import told
 from sender.queue.control import FOR_EVER
 from sender.queue.lane_holds import LaneHold
 from sender.schema import Seconds, seconds
-from workers.commands.lane_words import in_force, read_lanes, record, told
+from sender.warming.audit import NO_END
+from sender.warming.herald import LANES_HELD
+from workers.commands.lane_words import in_force, read_lanes, record
 from workers.commands.options import config_option
 from workers.commands.words import check_why, speaker, why_option
 from workers.store import open_configured_queue
@@ -51,10 +54,10 @@ async def _hold(lanes: tuple[str, ...], for_s: Seconds | None, why: str, config:
         now, who = await queue.time(), speaker(settings)
         wanted = list(dict.fromkeys(read_lanes(text, settings) for text in lanes))
         before = {hold.name: hold for hold in in_force(await queue.lane_holds(), now)}
-        until = now + for_s if for_s is not None else FOR_EVER
-        holds = [replace(hold, until=until, by=who, at=now, why=why) for hold in wanted]
+        until = now + for_s if for_s is not None else NO_END
+        holds = [replace(hold, until=until or FOR_EVER, by=who, at=now, why=why) for hold in wanted]
         await queue.hold_lanes(holds)
-        await record(queue, [hold.name for hold in holds], "lanes held", why, by=who, at=now)
+        await record(queue, [hold.name for hold in holds], LANES_HELD, why, by=who, at=now, until=until)
     return [line for hold in holds for line in _answer(hold, before.get(hold.name), now)]
 
 

@@ -1,24 +1,21 @@
-"""What hold, resume and lanes share: which lanes a word on the command line means, and how a hold is told.
+"""What hold, resume and lanes share: which lanes a word on the command line means.
 
 A lane is `source/receiver`; `*` on either side means all of them. A name alone is a source or a receiver of the configuration:
 where it is both, the form with the star says which.
 """
 
 import difflib
-import time
 from collections.abc import Iterable, Sequence
 
 from sender.errors import ConfigError
-from sender.explaining.explanation import joined, printable
+from sender.explaining.explanation import joined
 from sender.policy.receivers import DEFAULT
 from sender.queue.base import Queue
-from sender.queue.control import FOR_EVER
 from sender.queue.lane_holds import ANY, LaneHold
 from sender.queue.warmups import OTHER, TAIL
 from sender.settings import Settings
-from sender.warming.audit import Entry
+from sender.warming.audit import NO_END, Entry
 
-_DAY_S = 86_400.0
 _LIKE = 0.75  # how alike names are of which one may be meant for the other
 
 
@@ -49,24 +46,11 @@ def _unknown(text: str, kind: str, name: str, names: Sequence[str]) -> ConfigErr
     return ConfigError("LANE", text[:80], f"no {kind} is called {name[:80]!r}; {which}")
 
 
-async def record(queue: Queue, names: Sequence[str], what: str, why: str, *, by: str, at: float) -> None:
+async def record(queue: Queue, names: Sequence[str], what: str, why: str, *, by: str, at: float, until: float = NO_END) -> None:
     """Tell the audit stream what somebody has done with these lanes."""
-    await queue.tell_audit([Entry(at=at, name=name, what=what, why=why, by=by).encode() for name in names])
+    await queue.tell_audit([Entry(at=at, name=name, what=what, why=why, by=by, until=until).encode() for name in names])
 
 
 def in_force(holds: Iterable[LaneHold], now: float) -> list[LaneHold]:
     """The holds that are not over."""
     return [hold for hold in holds if now < hold.until]
-
-
-def told(hold: LaneHold, now: float) -> str:
-    """Who holds, until when, and why."""
-    by = f" by {hold.by}" if hold.by else ""
-    since = f" since {moment(hold.at, now)}" if hold.at else ""
-    until = f", until {moment(hold.until, now)}" if hold.until < FOR_EVER else ""
-    return printable(f"held{by}{since}{until}" + (f": {hold.why}" if hold.why else ""))
-
-
-def moment(unix: float, now: float) -> str:
-    """A time of day; with its date where that is not near."""
-    return time.strftime("%H:%M:%S" if abs(unix - now) < _DAY_S / 2 else "%Y-%m-%d %H:%M", time.localtime(unix))

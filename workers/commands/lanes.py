@@ -10,13 +10,14 @@ import trio
 from rich.console import Console
 from rich.live import Live
 
+from sender.explaining.documents import lanes_document
 from sender.explaining.facts import FleetFacts, fleet_facts
-from sender.model import LaneId
+from sender.explaining.lane_rows import LaneRow, exact_work, lane_routes, lane_rows
 from sender.queue.base import Queue
 from sender.queue.lane_holds import LaneHold
 from sender.settings import Settings
 from workers.commands.lane_words import read_lanes
-from workers.commands.lanes_view import WIDEST, Row, as_document, lines
+from workers.commands.lanes_view import WIDEST, lines
 from workers.commands.options import config_option
 from workers.store import open_configured_queue
 
@@ -46,51 +47,33 @@ def command(subjects: tuple[str, ...], once: bool, as_json: bool, config: Path |
 async def _show(subjects: Sequence[str], config: Path | None, console: Console, watch: bool, as_json: bool) -> None:
     async with open_configured_queue(config) as (settings, queue):
         wanted = [read_lanes(text, settings) for text in subjects]
-        board = await look(queue, settings, wanted)
+        picture = await look(queue, settings, wanted)
         if as_json:
-            document = as_document(board.rows, board.fleet.holds)
+            document = lanes_document(picture.rows, picture.fleet.holds)
             click.echo(msgspec.json.format(msgspec.json.encode(document)).decode())
         elif not watch:
             width = console.width if console.is_terminal else WIDEST
-            console.print(lines(board.rows, board.fleet, width), soft_wrap=True)
+            console.print(lines(picture.rows, picture.fleet, width), soft_wrap=True)
         else:
             with Live(console=console, screen=True, auto_refresh=False) as live:
                 while True:
                     most = max(3, console.height - _FOOT)
-                    live.update(lines(board.rows, board.fleet, console.width, most), refresh=True)
+                    live.update(lines(picture.rows, picture.fleet, console.width, most), refresh=True)
                     await trio.sleep(_EVERY_S)
-                    board = await look(queue, settings, wanted)
+                    picture = await look(queue, settings, wanted)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Board:
+class Picture:
     """What is shown at a moment."""
 
-    rows: Sequence[Row]
+    rows: Sequence[LaneRow]
     fleet: FleetFacts
 
 
-async def look(queue: Queue, settings: Settings, wanted: Sequence[LaneHold] = ()) -> Board:
+async def look(queue: Queue, settings: Settings, wanted: Sequence[LaneHold] = ()) -> Picture:
     """All lanes that say something or have work, or those that are `wanted` of them."""
-    fleet = await fleet_facts(queue, settings)
-    routes = {lane: report.route for lane, report in fleet.lanes.items()}
-    for waiting in await queue.ready(_ROUTES):
-        route = waiting.route.shared
-        for source in fleet.of_pool(route.pool):
-            if waiting.route.source in ("", source.name):
-                routes.setdefault(LaneId(source=source.name, receiver=route.receiver), route)
-    routes = {lane: route for lane, route in routes.items() if not wanted or any(one.covers(lane) for one in wanted)}
-    asked = {route for lane, shared in routes.items() for route in (shared, shared.own(lane.source))}
-    work = await queue.work_on(sorted(asked, key=str))
-    rows = [
-        Row(
-            lane=lane,
-            route=route,
-            report=fleet.lanes.get(lane),
-            hold=fleet.hold(lane),
-            work=work[route],
-            own=work[route.own(lane.source)],
-        )
-        for lane, route in routes.items()
-    ]
-    return Board(rows=sorted(rows, key=lambda row: row.order), fleet=fleet)
+    fleet = await fleet_facts(queue, settings, with_tails=False)
+    every = lane_routes(fleet, await queue.ready(_ROUTES))
+    routes = {lane: route for lane, route in every.items() if not wanted or any(one.covers(lane) for one in wanted)}
+    return Picture(rows=lane_rows(fleet, routes, await exact_work(queue, routes)), fleet=fleet)

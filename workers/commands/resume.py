@@ -13,10 +13,12 @@ import trio
 
 from sender.errors import ConfigError, ConfigErrors
 from sender.explaining.explanation import counted, joined
+from sender.explaining.lanes import told
 from sender.queue.base import CampaignStatus, Queue
 from sender.queue.control import Control
 from sender.queue.lane_holds import ANY, LaneHold
-from workers.commands.lane_words import in_force, record, told
+from sender.warming.herald import LANES_RESUMED
+from workers.commands.lane_words import in_force, record
 from workers.commands.options import config_option
 from workers.commands.words import Spoken, check_why, said, say, speaker, why_option
 from workers.store import open_configured_queue
@@ -55,7 +57,7 @@ async def _resume(subjects: Sequence[str], why: str, config: Path | None) -> lis
         now, names = await queue.time(), [hold.name for hold in meant.holds]
         await queue.free_lanes(names)
         if names:
-            await record(queue, names, "lanes resumed", why, by=speaker(settings), at=now)
+            await record(queue, names, LANES_RESUMED, why, by=speaker(settings), at=now)
     return [
         *(f"{hold.name}: goes on, from one connection; it was {told(hold, now)}" for hold in meant.holds),
         *map(_answer, spoken),

@@ -1,4 +1,7 @@
-"""`penstock run`: a fleet on this host, or one role of it."""
+"""`penstock run`: a fleet on this host, or one role of it.
+
+What only one role needs is imported by that role: a fleet is up sooner, and a signer has no client of the store in its memory.
+"""
 
 import os
 import sys
@@ -13,16 +16,11 @@ from sender.errors import ConfigError
 from sender.settings import load
 from workers import log
 from workers.commands.options import config_option
-from workers.delivery import deliver
-from workers.expander import expand
-from workers.fleet import DELIVERY_PORT, EXPANDER_PORT, SCHEDULER_PORT, run_fleet
 from workers.lifeline import take_lifeline
 from workers.places import make_private, runtime_dir, signer_sockets
-from workers.process import run_role
-from workers.scheduler import schedule
 
-_ROLES = ("delivery", "expander", "scheduler", "signer")
-_SINGLE = ("expander", "scheduler")  # one a host: a second one would take the first one's metrics port
+_ROLES = ("delivery", "expander", "scheduler", "consumer", "signer")
+_SINGLE = ("expander", "scheduler", "consumer")  # one a host: a second one would take the first one's metrics port
 
 
 @click.command()
@@ -41,16 +39,46 @@ def command(role: str | None, index: int, config: Path | None) -> None:
         raise click.BadParameter(f"there is one {role} on a host: {index} can't be run", param_hint="--index")
     match role:
         case None:
-            _check(config)
-            trio.run(run_fleet, config)
-        case "delivery":
-            run_role(deliver, f"delivery-{index}", config, DELIVERY_PORT + index)
-        case "expander":
-            run_role(expand, f"expander-{index}", config, EXPANDER_PORT)
-        case "scheduler":
-            run_role(schedule, f"scheduler-{index}", config, SCHEDULER_PORT)
+            _fleet(config)
         case "signer":
             _sign(index, config)
+        case _:
+            _serve(role, index, config)
+
+
+def _fleet(config: Path | None) -> None:
+    from workers.fleet import run_fleet
+
+    _check(config)
+    trio.run(run_fleet, config)
+
+
+def _serve(role: str, index: int, config: Path | None) -> None:
+    """A role that works with the store."""
+    from workers.fleet import DELIVERY_PORT, EXPANDER_PORT, SCHEDULER_PORT, consumer_port
+    from workers.process import run_role
+
+    name = f"{role}-{index}"
+    match role:
+        case "delivery":
+            from workers.delivery import deliver
+
+            run_role(deliver, name, config, DELIVERY_PORT + index)
+        case "expander":
+            from workers.expander import expand
+
+            run_role(expand, name, config, EXPANDER_PORT)
+        case "scheduler":
+            from workers.scheduler import schedule
+
+            run_role(schedule, name, config, SCHEDULER_PORT)
+        case "consumer":
+            from workers.consumers.role import consume
+
+            settings = load(config)
+            if not settings.consumers:
+                raise ConfigError("penstock.toml", "consumer", "none: there is nothing to do for this process")
+            run_role(consume, name, config, consumer_port(settings))
 
 
 def _check(config: Path | None) -> None:
@@ -66,7 +94,7 @@ def _check(config: Path | None) -> None:
 
 
 def _sign(index: int, config: Path | None) -> None:
-    """The signer's whole life: nothing of the network is opened. What it does with keys no other role imports."""
+    """The signer's whole life: nothing of the network is opened."""
     from sender.content.key import load_all
     from workers.signer import harden, serve, stop_at_sigterm
 

@@ -13,11 +13,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from sender.explaining.campaign_rows import CampaignRow, campaign_rows
+from sender.explaining.documents import condition_document
 from sender.explaining.explanation import counted
+from sender.explaining.lanes import told
 from sender.model import State
 from sender.queue.base import CampaignStatus
-from workers.commands.campaigns import Line, as_condition, lines_of
-from workers.commands.lane_words import in_force, told
+from workers.commands.lane_words import in_force
 from workers.commands.options import config_option
 from workers.commands.words import unknown
 from workers.store import open_configured_queue
@@ -38,7 +40,7 @@ def command(campaign: str | None, as_json: bool, config: Path | None) -> None:
     if campaign:
         line, held = trio.run(_one, campaign, config)
         if as_json:
-            doing = as_condition(line.condition)
+            doing = condition_document(line.condition)
             _print_json({**as_document(line.status), "doing": doing, "lanes_held": [name for name, _ in held]})
         else:
             words = [Text(f"lanes {name}: {told}") for name, told in held]
@@ -54,11 +56,11 @@ def command(campaign: str | None, as_json: bool, config: Path | None) -> None:
             Console().print(overview(statuses))
 
 
-async def _one(campaign: str, config: Path | None) -> tuple[Line, list[tuple[str, str]]]:
+async def _one(campaign: str, config: Path | None) -> tuple[CampaignRow, list[tuple[str, str]]]:
     """The campaign, and the lanes that operators hold: it may wait for one of them."""
     async with open_configured_queue(config) as (_, queue):
         now = await queue.time()
-        lines = await lines_of(queue, [campaign], now)
+        lines = await campaign_rows(queue, [campaign], now)
         if not lines:
             raise await unknown(queue, campaign)
         held = [(hold.name, told(hold, now)) for hold in in_force(await queue.lane_holds(), now)]

@@ -1,6 +1,7 @@
 """What `penstock warmup` shows: a table for people, documents for scripts, the audit stream line by line."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from textwrap import wrap
 from typing import Any
@@ -9,8 +10,6 @@ from sender.explaining.explanation import printable, span
 from sender.policy.gates import Reading, percent
 from sender.policy.outlook import outlook
 from sender.policy.plan import date_of
-from sender.policy.warmup import counted_by
-from sender.queue.warmups import Window
 from sender.warming.audit import Entry
 from sender.warming.warmer import Standing
 
@@ -41,8 +40,13 @@ def _cells(standing: Standing) -> tuple[str, ...]:
 
 
 def readings(standing: Standing) -> Sequence[Reading]:
-    """The gates of a lane, over all that they are judged by now."""
-    return list(standing.plan.gates.readings(counted_by(standing.progress, standing.tally)))
+    """The gates of a lane, over all that they are judged by now; they ask for nothing on a day when an operator moved it."""
+    found = standing.plan.gates.readings(standing.counted)
+    return [replace(reading, weight=None) for reading in found] if _spared(standing) else list(found)
+
+
+def _spared(standing: Standing) -> bool:
+    return standing.progress.spared == standing.progress.day
 
 
 def _gate(reading: Reading) -> str:
@@ -55,24 +59,15 @@ def _gate(reading: Reading) -> str:
 def words(standing: Standing, now: float) -> str:
     """What happens next and why; and what holds it within the day."""
     parts = [outlook(standing.plan, standing.progress, standing.tally, standing.plan.day(now))]
-    if (window := full(standing)) is not None:
+    if _spared(standing) and not standing.progress.warm:
+        parts.append("an operator has moved it: its gates ask for nothing until the day ends")
+    if (window := standing.full) is not None:
         parts.append(f"the {window} is used up")
     if standing.use.outstanding:
         parts.append(f"{standing.use.outstanding:,} on their way")
     if not standing.progress.warm:
         parts.append(f"the day ends in {span(standing.cap.ends - now)}")
     return "; ".join(parts)
-
-
-def full(standing: Standing) -> Window | None:
-    """The longest window of a cap that has no unit left."""
-    cap, use = standing.cap, standing.use
-    counts = (
-        (Window.DAY, use.day, cap.per_day),
-        (Window.HOUR, use.hour, cap.per_hour),
-        (Window.MINUTE, use.minute, cap.per_minute),
-    )
-    return next((window for window, count, most in counts if count >= most > 0), None)
 
 
 def as_document(standing: Standing, now: float) -> dict[str, Any]:

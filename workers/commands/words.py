@@ -18,6 +18,8 @@ from sender.queue.base import CampaignStatus, Queue
 from sender.queue.control import FOR_EVER, Control, Hold
 from sender.queue.inbox import campaign_id
 from sender.settings import Settings
+from sender.warming.audit import Entry
+from sender.warming.herald import CAMPAIGN_PAUSED, CAMPAIGN_RESUMED
 from workers.places import host_name
 from workers.store import open_configured_queue
 
@@ -59,10 +61,19 @@ async def say(
             after = change(word)
             if after != word:
                 after = await queue.set_control(replace(after, by=by, at=now, why=why))
+                await _record(queue, word, after)
             if after.paused or after.ended:
                 await queue.hold([Hold(campaign=status.campaign, start=0.0, end=FOR_EVER)])
             spoken.append(Spoken(status=status, before=word, after=after))
         return spoken
+
+
+async def _record(queue: Queue, before: Control, after: Control) -> None:
+    """Tell the audit stream of a pause and its end; that a campaign has ended is told by whoever ends it."""
+    if after.paused != before.paused and not after.ended:
+        what = CAMPAIGN_PAUSED if after.paused else CAMPAIGN_RESUMED
+        entry = Entry(at=after.at, name=f"campaign {after.campaign}", what=what, why=after.why, by=after.by)
+        await queue.tell_audit([entry.encode()])
 
 
 def said(word: Control) -> str:

@@ -76,6 +76,13 @@ ehlo = "mta{number}.{domain}"
 pool = "main"
 """
 
+_WARMUP = 'warmup = "steady"\n'  # of the last source
+_CONSUMER = """
+[[consumer]]
+name = "demo"
+kind = "file"
+"""
+
 WAITS_SCALE = 1 / 3600  # an hour of patience becomes a second, in rules, retries and pauses alike
 
 
@@ -188,8 +195,11 @@ def make_keys(config: Path) -> tuple[tuple[str, str, str], ...]:
     return tuple(records)
 
 
-def write_config(config: Path, base: Path | None, ready: dict[str, Any], metrics_port: int) -> None:
-    """The demo's own network, keys and sources over the user's configuration, whose receivers and warmup plans stay."""
+def write_config(config: Path, base: Path | None, ready: dict[str, Any], metrics_port: int, *, watched: bool = False) -> None:
+    """The demo's own network, keys and sources over the user's configuration, whose receivers and warmup plans stay.
+
+    `watched`: so that there is something to see of everything, one source warms up, and a file follows the events.
+    """
     if base is not None:
         shutil.copytree(base, config, dirs_exist_ok=True)
     runtime, state = config.parent / "run", config.parent / "state"
@@ -203,6 +213,8 @@ def write_config(config: Path, base: Path | None, ready: dict[str, Any], metrics
         metrics_port=metrics_port,
         **{key: ready[key] for key in ("dns_address", "dns_port", "smtp_port", "ca_file", "network")},
     )
-    (config / "penstock.toml").write_text(text, encoding="utf-8")
     sources = "\n".join(_SOURCE.format(number=number, domain=DOMAIN) for number in range(1, _SOURCES + 1))
+    if watched:
+        text, sources = text + _CONSUMER, sources + _WARMUP
+    (config / "penstock.toml").write_text(text, encoding="utf-8")
     (config / "sources.toml").write_text(sources, encoding="utf-8")

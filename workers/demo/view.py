@@ -151,6 +151,6 @@ def summarise(console: Console, sums: Totals, seconds: float, metrics: str) -> N
     console.print(table)
     rate = sums.delivered / seconds if seconds else 0.0
     console.print(f"{sums.delivered:,} messages in {seconds:.1f} s: {rate:,.0f}/s, the emulated world's work included.")
-    console.print(f"Each process serves its metrics: {metrics}")
+    console.print(f"Each process serves its metrics: {metrics}", soft_wrap=True)
     for problem in sums.problems():
         console.print(f"[bold red]does not add up:[/] {problem}")

@@ -1,6 +1,7 @@
 """The world's name server: UDP, and TCP for what does not fit, on one loopback address. Bounded in connections and time."""
 
 import contextlib
+import errno
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -15,12 +16,13 @@ _UDP_OCTETS = 512  # RFC 1035 section 4.2.1, where the question offers no more (
 _UDP_MOST = 1_232  # the DNS flag day 2020 size: what we send however much is offered
 _TCP_CONNECTIONS = 64
 _TCP_IDLE_S = 10.0
+_PORT_TRIES = 50
 
 
 @asynccontextmanager
 async def serve_dns(zone: Zone, address: str, port: int = 0) -> AsyncIterator[tuple[str, int]]:
     """Answer from `zone` while the block runs; yields where. With port 0 a port is found that is free for UDP and TCP."""
-    listener, udp = await _bind(address, port)
+    listener, udp = await bind_both(address, port)
     async with trio.open_nursery() as nursery:
         with udp:
             limiter = trio.Semaphore(_TCP_CONNECTIONS)
@@ -30,16 +32,24 @@ async def serve_dns(zone: Zone, address: str, port: int = 0) -> AsyncIterator[tu
             nursery.cancel_scope.cancel()
 
 
-async def _bind(address: str, port: int) -> tuple[trio.SocketListener, trio.socket.SocketType]:
-    [listener] = await trio.open_tcp_listeners(port, host=address)
-    udp = trio.socket.socket(trio.socket.AF_INET, trio.socket.SOCK_DGRAM)
-    try:
-        await udp.bind((address, listener.socket.getsockname()[1]))
-    except OSError:
-        udp.close()
-        await listener.aclose()
-        raise
-    return listener, udp
+async def bind_both(address: str, port: int = 0) -> tuple[trio.SocketListener, trio.socket.SocketType]:
+    """TCP and UDP on one port of the address; with port 0 on one that is free for both.
+
+    Raises OSError where the given port is taken for either, or none could be found.
+    """
+    for _ in range(1 if port else _PORT_TRIES):
+        [listener] = await trio.open_tcp_listeners(port, host=address)
+        udp = trio.socket.socket(trio.socket.AF_INET, trio.socket.SOCK_DGRAM)
+        try:
+            await udp.bind((address, listener.socket.getsockname()[1]))
+        except OSError:  # whoever asks a question on this machine has some port for it, at all addresses
+            udp.close()
+            await listener.aclose()
+            if port:
+                raise
+        else:
+            return listener, udp
+    raise OSError(errno.EADDRINUSE, "no port is free for both TCP and UDP")
 
 
 async def _serve_udp(udp: trio.socket.SocketType, zone: Zone) -> None:

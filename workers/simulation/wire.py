@@ -26,15 +26,11 @@ class Wire(Stream):
     def __init__(self, visit: Visit, clock: Callable[[], float], rtt_s: float, *, peer: str) -> None:
         self._visit, self._dialogue, self._clock, self._rtt_s = visit, Dialogue(visit), clock, rtt_s
         self._inbound: deque[tuple[float, bytes]] = deque()  # when it arrives, trio's time, and what
-        self._closed = False
+        self.closed = False
         self.peer, self.step = peer, Step.CONNECT
         self.tls_version, self.cipher, self.resumed = "", "", False
         self._dialogue.open(clock())
         self._answer(0.0)
-
-    @property
-    def closed(self) -> bool:
-        return self._closed
 
     @property
     def tls_session(self) -> ssl.SSLSession | None:
@@ -80,8 +76,8 @@ class Wire(Stream):
         raise TransportError(Step.TLS, TransportKind.TLS, "simulated connections are in clear")
 
     def close(self) -> None:
-        if not self._closed:
-            self._closed = True
+        if not self.closed:
+            self.closed = True
             self._visit.leave()
 
 
