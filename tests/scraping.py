@@ -7,7 +7,7 @@ from urllib.request import urlopen
 
 from prometheus_client.parser import text_string_to_metric_families
 
-_ANSWER_S = 10.0
+_ANSWER_S = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,14 +40,27 @@ class Histogram:
 NOTHING = Histogram(counts={})
 
 
+def value(port: int, name: str, **labels: str) -> float | None:
+    """One sample of the process that serves this port of the loopback; None where it shows none."""
+    for family in text_string_to_metric_families(_scraped(port)):
+        for sample in family.samples:
+            if sample.name == name and sample.labels == labels:
+                return sample.value
+    return None
+
+
 def histogram(port: int, name: str, **labels: str) -> Histogram:
     """One histogram of the process that serves this port of the loopback, of all children that have these labels."""
-    with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=_ANSWER_S) as answer:
-        text = answer.read().decode()
     counts: dict[float, float] = {}
-    for family in text_string_to_metric_families(text):
+    for family in text_string_to_metric_families(_scraped(port)):
         for sample in family.samples:
             if sample.name == f"{name}_bucket" and labels.items() <= sample.labels.items():
                 bound = float(sample.labels["le"])
                 counts[bound] = counts.get(bound, 0.0) + sample.value
     return Histogram(counts=counts)
+
+
+def _scraped(port: int) -> str:
+    with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=_ANSWER_S) as answer:
+        text: str = answer.read().decode()
+    return text
