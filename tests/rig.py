@@ -254,6 +254,7 @@ class Rig:
     suppressing: Suppressing = field(init=False)  # of the lanes made last
     halts: Halts = field(init=False)  # likewise
     holding: Holding = field(init=False)  # likewise
+    registry: CollectorRegistry = field(init=False)  # likewise
 
     def campaigns(self) -> Campaigns:
         identity = SigningIdentity(domain="shop.example", message_id_domain="shop.example", keys=self.keys)
@@ -269,7 +270,8 @@ class Rig:
         """
         member = membership or self.membership()
         profile_names = profiles(**self.limits)
-        metrics = Metrics(CollectorRegistry())
+        self.registry = CollectorRegistry()
+        metrics = Metrics(self.registry)
         settler = Settler(
             self.queue,
             clock,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from tests.bench import chart, delivery, distance, intake, journal, lane, queue, scale, store
+from tests.bench import chart, delivery, distance, intake, journal, lane, queue, scale, store, telling, webhook
 from tests.bench.figures import Row
 from tests.bench.peers import bench as peers
 from tests.bench.report import document
@@ -18,6 +18,7 @@ class _Bench:
 
     run: Callable[[int], Sequence[Row]]
     in_rounds: bool = False
+    by_name: bool = False  # only where it is named: it takes its time
 
 
 _BENCHES = {
@@ -30,6 +31,8 @@ _BENCHES = {
     "journal": _Bench(run=lambda rounds: journal.run()),
     "lane": _Bench(run=lambda rounds: lane.run()),
     "queue": _Bench(run=lambda rounds: queue.run()),
+    "telling": _Bench(run=lambda rounds: telling.run()),
+    "webhook": _Bench(run=lambda rounds: webhook.run(), by_name=True),
 }
 _ROUNDS = 3
 
@@ -43,7 +46,7 @@ _FILE = click.Path(dir_okay=False, writable=True, path_type=Path)
 @click.option("--json", "json_file", type=_FILE, help="Write all figures to this file, and what they were taken under.")
 @click.option("--chart", "chart_file", type=_FILE, help="Draw what `peers` found as SVG.")
 def main(names: tuple[str, ...], rounds: int | None, json_file: Path | None, chart_file: Path | None) -> None:
-    chosen = tuple(dict.fromkeys(names)) or tuple(_BENCHES)
+    chosen = tuple(dict.fromkeys(names)) or tuple(name for name, bench in _BENCHES.items() if not bench.by_name)
     if rounds is not None and not any(_BENCHES[name].in_rounds for name in chosen):
         raise click.UsageError(f"--rounds: {', '.join(chosen)} compares nothing in rounds")
     if chart_file and "peers" not in chosen:
@@ -60,7 +63,8 @@ def main(names: tuple[str, ...], rounds: int | None, json_file: Path | None, cha
             chart_file.write_text(chart.draw(found[name]), encoding="utf-8")
 
 
-main.help = f"Run all benchmarks, or those named: {', '.join(_BENCHES)}."
+_ALL, _NAMED = (", ".join(name for name, bench in _BENCHES.items() if bench.by_name is by_name) for by_name in (False, True))
+main.help = f"Run all benchmarks, or those named: {_ALL}; and, only where it is named: {_NAMED}."
 
 if __name__ == "__main__":
     main(prog_name="python -m tests.bench")

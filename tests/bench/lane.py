@@ -104,7 +104,7 @@ def _transactions(count: int) -> list[Transaction]:
         Transaction(
             mail_from="b@shop.example",
             rcpt=envelope.address,
-            content=b"Hello\r\n",
+            head=b"Hello\r\n",
             tag=Held(lease, position, envelope, spring, 0.0),
         )
         for position, envelope in enumerate(envelopes)

@@ -47,13 +47,13 @@ async def main(total: int, pack_size: int) -> Figures:
     with tempfile.TemporaryDirectory() as folder:
         async with embedded_valkey(Path(folder)) as url:
             queue, client = await open_queue(url), Client(url)
-            found = await _measure(queue, _Gauge(client, total), total, pack_size)
+            found = await _measure(queue, Gauge(client, total), total, pack_size)
             await queue.aclose()
             await client.aclose()
             return found
 
 
-async def _measure(queue: Queue, gauge: "_Gauge", total: int, pack_size: int) -> Figures:
+async def _measure(queue: Queue, gauge: "Gauge", total: int, pack_size: int) -> Figures:
     numbered = list(enumerate(_batches(total)))
     empty = await gauge.memory()
     async with gauge.measured("submit"):
@@ -116,7 +116,7 @@ async def _drain(queue: Queue) -> None:
             await queue.settle(settlements, 1.7e9)
 
 
-class _Gauge:
+class Gauge:
     """Asks the store; `found` is what has been measured so far."""
 
     def __init__(self, client: Client, total: int) -> None:
@@ -131,14 +131,14 @@ class _Gauge:
         (info,) = await self._client.run([("INFO", "cpu")])
         return float(_field(info, b"used_cpu_user_main_thread")) + float(_field(info, b"used_cpu_sys_main_thread"))
 
-    def measured(self, what: str) -> "_Measured":
-        return _Measured(self, what, self._total)
+    def measured(self, what: str) -> "Measured":
+        return Measured(self, what, self._total)
 
 
-class _Measured:
+class Measured:
     """Notes what its block cost."""
 
-    def __init__(self, gauge: _Gauge, what: str, total: int) -> None:
+    def __init__(self, gauge: Gauge, what: str, total: int) -> None:
         self._gauge, self._what, self._total = gauge, what, total
 
     async def __aenter__(self) -> None:

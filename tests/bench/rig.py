@@ -14,8 +14,8 @@ from sender.content.key import generate
 from sender.content.rotation import Algorithm
 from sender.settings import load
 from tests.bench.place import Place, loopback, own_network
+from tests.ports import free_ports
 from tests.redis.servers import one_server
-from tests.scenarios.stage import free_ports
 from workers.demo.scene import fleet
 from workers.emulator.dns import serve_dns
 from workers.emulator.zone import Zone
@@ -132,7 +132,7 @@ async def configured(
             dns_port=port,
             smtp_port=case.place.port,
             sink=case.place.sink,
-            metrics_port=free_ports(DELIVERY_PORT + case.delivery),
+            metrics_port=free_ports(DELIVERY_PORT + case.delivery + 2),
             identity=_identity(case, config),
         )
         (config / "penstock.toml").write_text(text)

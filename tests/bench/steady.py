@@ -98,7 +98,7 @@ async def measure(load: Load) -> Figures:
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         directory = Path(name)
         with receiving_side(load.case, directory, compile_sink(directory)) as sink:
-            async with _at_work(load, directory) as (settings, queue, process):
+            async with at_work(load, directory) as (settings, queue, process):
                 spent = partial(cpu_by_role, process.pid, sink.pid)
                 seen, before, since = await told(settings), spent(), time.monotonic()
                 await release(queue, "bench")
@@ -119,7 +119,7 @@ async def measure(load: Load) -> Figures:
 
 
 @asynccontextmanager
-async def _at_work(load: Load, directory: Path) -> AsyncIterator[tuple[Settings, Queue, trio.Process]]:
+async def at_work(load: Load, directory: Path) -> AsyncIterator[tuple[Settings, Queue, trio.Process]]:
     """The fleet with its connections open, and the work still held."""
     async with _configured(load, directory) as config:
         await _fill(load, config, directory)

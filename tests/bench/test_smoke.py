@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.bench import delivery, steady
+from tests.bench import delivery, steady, telling, webhook
 from tests.bench.peers import bench
 from tests.bench.peers.contender import Contender
 from tests.bench.peers.lineup import CONTENDERS
@@ -50,6 +50,21 @@ async def test_a_load_is_measured_once_its_connections_stand_and_however_much_wa
     assert figures["reply_p99_ms"] > 0
     hosted = steady.Load(name="hosted", lanes=1, domains=10, messages=200, delivery=1, warm=20)
     assert (await steady.measure(hosted))["settled_per_s"] > 0
+
+
+def test_each_part_of_what_is_told_of_a_message_has_its_price() -> None:
+    rows = {row.case: row.median("cpu_us") or 0.0 for row in telling.run(200)}
+    *parts, whole, line = rows.values()
+    assert whole == sum(parts)
+    assert min(line, *(cost for name, cost in rows.items() if "store" not in name)) > 0  # that is a difference of two
+
+
+def test_a_webhooks_receiver_that_is_down_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"_RATE": 200, "_SETTLE_S": 0.5, "_CATCH_UP_S": 30.0}.items():
+        monkeypatch.setattr(webhook, name, value)
+    rows = {row.case: row for row in webhook.run(1.0, 3.0)}
+    assert rows["all in all"].median("lost") == 0
+    assert all((row.median("rate_per_s") or 0.0) > 0 for case, row in rows.items() if case != "all in all")
 
 
 def _prepared(name: str, home: Path) -> Contender:

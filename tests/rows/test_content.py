@@ -115,7 +115,9 @@ async def test_a_bare_line_end_in_a_value_is_a_space_in_headers_and_a_line_in_bo
         assert await here.post(rows, **everywhere()) == {State.DELIVERED: 1, State.INVALID: 1}
         found = read(here.mx.copies[0])
         assert found["subject"] == "a b"
-        assert found.get_body(("plain",)).get_content().replace("\r\n", "\n") == "[a\nb]\n"  # type: ignore[union-attr]
+        body = found.get_body(("plain",))
+        assert body is not None
+        assert body.get_content().replace("\r\n", "\n") == "[a\nb]\n"
 
 
 @pytest.mark.row("S3")

@@ -17,7 +17,9 @@ from sender.policy.verdict import judge_failure, judge_result
 from sender.settings import load
 from tests.net.dnsserver import dns_server
 from tests.net.world import DEADLINES, Work, World, message
-from tests.rows.town import DOMAIN, PATIENCE_S, SPEC, town
+from tests.redis.servers import until
+from tests.rows.town import DOMAIN, PATIENCE_S, SPEC, Town, town
+from tests.sockets import ESTABLISHED, connections
 from workers.emulator.certificates import Authority
 from workers.emulator.faultmx import FaultMx, fault_mx
 from workers.emulator.faults import Fault, Late, Moment, Say
@@ -259,6 +261,14 @@ async def test_a_receiver_that_reads_no_more_costs_its_own_session_alone(patient
         assert len(mx.copies) == 199
 
 
+async def _has_come(here: Town) -> bool:
+    """Whether something waits for us on the connection that we keep, be it its end."""
+    port = here.mx.address[1]
+    kept = [one for one in connections() if one.peer_port == port and one.state == ESTABLISHED and not one.unread]
+    await trio.lowlevel.checkpoint()
+    return not kept
+
+
 IDLE_ENDS = {"closed": "close", "reset": "reset", "421 waits": "S: 421 4.4.2 idle too long\nsilence"}
 
 
@@ -272,7 +282,7 @@ async def test_an_idle_session_that_the_receiver_ended_is_replaced_and_costs_no_
             async with open_outbox(here.settings, here.around) as outbox:
                 await outbox.send("first", SPEC, [{"to": f"ann@{DOMAIN}"}])
                 await outbox.finished("first")
-                await trio.sleep(0.5)  # the receiver's end of it is real time
+                await until(lambda: _has_come(here), "the receiver's end of it")
                 await outbox.send("second", SPEC, [{"to": f"bob@{DOMAIN}"}])
                 await outbox.finished("second")
     assert [(attempt.outcome.rule, attempt.held.envelope.attempts) for attempt in here.attempts] == [("accepted", 0)] * 2

@@ -167,7 +167,7 @@ async def test_a_forged_answer_loses_whatever_it_claims_and_the_ad_bit_means_not
 @pytest.mark.row("F35")
 async def test_hosts_that_are_closed_or_silent_leak_no_session_and_hold_up_nobody_else(tmp_path: Path) -> None:
     """The whole process may have two sessions: one stays with the good receiver, six dead ones take turns with the other."""
-    more = 'give_up = "1s"\n[timeouts]\ngreeting = "50ms"\n[delivery]\nsessions = 2'
+    more = 'give_up = "1s"\n[timeouts]\ngreeting = "1s"\n[delivery]\nsessions = 2'
     async with town(tmp_path, more=more) as here:
         with trio.socket.socket() as silent:
             await silent.bind(("127.77.200.9", here.mx.address[1]))

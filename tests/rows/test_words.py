@@ -56,7 +56,7 @@ def counted(metrics: Metrics, profiles: Profiles, numbers: range) -> None:
         metrics.session_opened("s1", label, f"TLSv{number}")
         metrics.session_closed("s1", label)
         metrics.session_failed(label, "timeout")
-        metrics.queue({("main", label): number}, leased=0, later=0, oldest_ready_s=0, oldest_due_s=0, dead=0)
+        metrics.queue({("main", label): number}, aside=0, leased=0, later=0, oldest_ready_s=0, oldest_due_s=0, dead=0)
 
 
 @pytest.mark.row("S20")

@@ -6,7 +6,6 @@ Real time passes here, so nothing waits a fixed while: `eventually` asks again u
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from collections import Counter, defaultdict
@@ -21,6 +20,7 @@ import trio
 from sender.model import State
 from sender.queue import open_queue
 from sender.queue.base import CampaignStatus, Queue
+from tests.ports import free_ports
 from workers.demo import scene
 from workers.emulator.people import addresses
 from workers.emulator.process import RECORD_FILE
@@ -31,28 +31,15 @@ BOUND_S = DRAIN_S + 5 + 2 * 3 + 5  # what the supervisor gives its three groups,
 
 _PARTITIONS = 4  # likewise
 _ASKED_EVERY_S = 0.05
+PATIENT_S = 240.0  # what has not come by then never does
 
 
-async def eventually(what: str, check: Callable[[], Awaitable[object]], seconds: float = 60.0) -> None:
+async def eventually(what: str, check: Callable[[], Awaitable[object]], seconds: float = PATIENT_S) -> None:
     """Ask until the answer is true; AssertionError names what did not come."""
     deadline = trio.current_time() + seconds
     while not await check():
         assert trio.current_time() < deadline, f"not within {seconds:.0f} s: {what}"
         await trio.sleep(_ASKED_EVERY_S)
-
-
-def free_ports(count: int) -> int:
-    """The first of so many neighbouring ports of the loopback that are free now."""
-    for first in range(20_000 + os.getpid() % 400 * 20, 32_000, count):
-        if not any(_is_taken(port) for port in range(first, first + count)):
-            return first
-    raise AssertionError("no free ports")
-
-
-def _is_taken(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def processes_of(directory: Path) -> dict[int, str]:
@@ -157,6 +144,13 @@ class Stage:
         self.submitted[campaign] = Counter(addresses)
         return await self.penstock("submit", str(toml), str(rows))
 
+    async def receivers_think(self, seconds: float) -> None:
+        """Let receivers take so long over each message, so that a campaign outlasts what befalls it; 0: no more."""
+        if seconds:
+            await self.emulator.ask("strike", strikes=[{"point": "taken", "does": "wait", "wait_s": seconds}])
+        else:
+            await self.emulator.ask("heal")
+
     async def status(self, campaign: str) -> CampaignStatus | None:
         found = await self.queue.status([campaign])
         return found[0] if found else None
@@ -177,7 +171,7 @@ class Stage:
         record = self.directory / RECORD_FILE
         return [json.loads(line) for line in _whole_lines(record)] if record.exists() else []
 
-    async def finished(self, campaign: str, seconds: float = 90.0) -> None:
+    async def finished(self, campaign: str, seconds: float = PATIENT_S) -> None:
         """Wait until every recipient of the campaign has its final state."""
 
         async def check() -> bool:
@@ -215,6 +209,14 @@ class Stage:
         marks = ("workers.cli run", "valkey-server")
         found = processes_of(self.directory).items()
         return {number: words for number, words in found if any(mark in words for mark in marks)}
+
+    @property
+    def store(self) -> int:
+        """The process number of the fleet's own Valkey; its guard is another process."""
+        for number in self.fleet_processes():
+            if Path(f"/proc/{number}/exe").resolve().name in ("valkey-server", "redis-server"):
+                return number
+        raise AssertionError("no store runs")
 
     async def answers(self) -> bool:
         """Whether the fleet's Valkey takes commands."""

@@ -3,7 +3,7 @@
 `make test` plays the short rows, `make faults` all of them and prints the table.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -24,9 +24,9 @@ def rows(table: Sequence[Row]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("row", marked)
 
 
-async def holds(row: Row, verdicts: list[Verdict]) -> None:
+async def holds(row: Row, tell: Callable[[Verdict], None]) -> None:
     verdict = await play(row)
-    verdicts.append(verdict)
+    tell(verdict)
     assert verdict.wrong == ()
 
 
@@ -43,8 +43,8 @@ async def holds(row: Row, verdicts: list[Verdict]) -> None:
 @pytest.mark.row("F47")
 @pytest.mark.row("F49")
 @rows(PROCESSES)
-async def test_processes_die_and_freeze(row: Row, verdicts: list[Verdict]) -> None:
-    await holds(row, verdicts)
+async def test_processes_die_and_freeze(row: Row, tell: Callable[[Verdict], None]) -> None:
+    await holds(row, tell)
 
 
 @pytest.mark.row("F9")
@@ -55,8 +55,8 @@ async def test_processes_die_and_freeze(row: Row, verdicts: list[Verdict]) -> No
 @pytest.mark.row("F18")
 @pytest.mark.row("F22")
 @rows(STORE)
-async def test_the_store_dies_freezes_and_fills(row: Row, verdicts: list[Verdict]) -> None:
-    await holds(row, verdicts)
+async def test_the_store_dies_freezes_and_fills(row: Row, tell: Callable[[Verdict], None]) -> None:
+    await holds(row, tell)
 
 
 @pytest.mark.row("F26")
@@ -66,11 +66,11 @@ async def test_the_store_dies_freezes_and_fills(row: Row, verdicts: list[Verdict
 @pytest.mark.row("F39")
 @pytest.mark.row("F45")
 @rows(RECEIVERS)
-async def test_receivers_fail_at_the_worst_moment(row: Row, verdicts: list[Verdict]) -> None:
-    await holds(row, verdicts)
+async def test_receivers_fail_at_the_worst_moment(row: Row, tell: Callable[[Verdict], None]) -> None:
+    await holds(row, tell)
 
 
 @pytest.mark.row("F40")
 @rows(NAMES)
-async def test_names_fail_and_change(row: Row, verdicts: list[Verdict]) -> None:
-    await holds(row, verdicts)
+async def test_names_fail_and_change(row: Row, tell: Callable[[Verdict], None]) -> None:
+    await holds(row, tell)

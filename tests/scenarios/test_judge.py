@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from sender.model import State
-from tests.scenarios.faults.judge import Evidence, Verdict, sentences
+from tests.scenarios.faults.judge import Evidence, Verdict, first_traceback, sentences
 from tests.scenarios.faults.report import table
 from tests.scenarios.faults.row import NOBODY, PARKED, Row
 from tests.scenarios.faults.scene import Doubt, Scene
@@ -74,3 +74,11 @@ def test_the_table_says_what_came_of_each_row() -> None:
         "a fault      1,200          0          1          2          0        1.2",
         "    WRONG: something",
     ]
+
+
+def test_of_a_traceback_the_end_is_shown_which_says_what_happened() -> None:
+    short = ["Traceback (most recent call last):", "  here", "ValueError: why"]
+    assert first_traceback("\n".join(['{"event":"started"}', *short, '{"event":"ended"}', *short])) == "\n".join(short)
+    long = [short[0], *["  deeper"] * 100, short[-1]]
+    shown = first_traceback("\n".join(long)).splitlines()
+    assert (len(shown), shown[0], shown[-1]) == (61, "…", "ValueError: why")

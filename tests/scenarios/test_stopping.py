@@ -19,13 +19,22 @@ UNDER_LOAD = 200  # delivered: from here on every part of the fleet is at work
 
 
 async def under_load(play: Stage, campaign: str = "spring") -> None:
-    """Submit, and wait until delivery is in full swing."""
+    """Submit, and wait until delivery is in full swing; it will not be over before we have looked."""
+    await play.receivers_think(0.3)
     await play.submit(campaign, readers(RECIPIENTS))
 
     async def check() -> bool:
         return await play.delivered(campaign) >= UNDER_LOAD
 
     await eventually("the first deliveries", check)
+
+
+async def drains(play: Stage) -> bool:
+    return bool(play.logged("draining"))
+
+
+async def nothing_runs(play: Stage) -> bool:
+    return play.fleet_processes() == {}
 
 
 async def doubled(play: Stage, stopped_at: float) -> set[str]:
@@ -51,6 +60,7 @@ async def test_sigterm_under_load_loses_nothing_and_doubles_nothing() -> None:
             assert play.logged("drained")
             assert play.fleet_processes() == {}
         assert sum(play.copies().values()) < RECIPIENTS, "too fast: everything was delivered before the stop"
+        await play.receivers_think(0)
         async with play.fleet():
             await play.finished("spring")
             assert play.logged("reclaimed") == [], "a fleet that ends in order leaves nothing leased"
@@ -64,11 +74,13 @@ async def test_sigterm_twice_stops_at_once_and_loses_nothing() -> None:
         async with play.fleet() as fleet:
             await under_load(play)
             fleet.send_signal(signal.SIGTERM)
+            await eventually("it has heard the first one: two that wait together are one", lambda: drains(play))
             fleet.send_signal(signal.SIGTERM)
             stopped_at = time.time()
-            with trio.fail_after(10):
+            with trio.fail_after(BOUND_S):
                 await fleet.wait()
-            assert play.fleet_processes() == {}
+            await eventually("its store has followed it", lambda: nothing_runs(play))
+        await play.receivers_think(0)
         async with play.fleet():
             await play.finished("spring")
             assert await play.conserved("spring") == {State.DELIVERED: RECIPIENTS}

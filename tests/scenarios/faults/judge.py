@@ -10,6 +10,7 @@ from sender.model import State
 from tests.scenarios.faults.row import Row
 from tests.scenarios.faults.scene import Doubt, Scene
 
+_TOLD_LINES = 60  # the end of a traceback says what happened, and where
 _CLOCK_S = 1.0  # what two processes' ideas of the same moment may differ by
 _FINAL = {str(state) for state in State}
 
@@ -117,5 +118,13 @@ async def _left_undone(row: Row, scene: Scene) -> list[str]:
     if row.tells not in logged:
         wrong.append(f"the log does not say {row.tells!r}")
     if "Traceback" in logged:
-        wrong.append("a traceback in the log: " + logged[logged.index("Traceback") :][:2_000])
+        wrong.append("a traceback in the log: " + first_traceback(logged))
     return wrong
+
+
+def first_traceback(log: str) -> str:
+    """Up to the next line of the log; of a long one the end, which says what happened."""
+    lines = log[log.index("Traceback") :].splitlines()
+    length = next((at for at, line in enumerate(lines) if line.startswith("{")), len(lines))
+    told = lines[:length]
+    return "\n".join(told if length <= _TOLD_LINES else ["…", *told[-_TOLD_LINES:]])

@@ -33,7 +33,7 @@ class Row:
     ends: frozenset[State] = DELIVERED  # the only states in which recipients may end
     dead: int = 0  # entries that must end in the dead-letter stream
     tells: str = ""  # what the log must say, so that an operator can know
-    within_s: float = 60.0  # patience, from the fault to the last final state
+    within_s: float = 150.0  # patience, from the fault to the last final state: far more than it takes
     long: bool = False  # takes more than a few seconds, or repeats another with more patience
 
     def __str__(self) -> str:

@@ -5,15 +5,16 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import trio
 
+from tests.scenarios.disks import full
 from tests.scenarios.faults.stores import Place
 from tests.scenarios.stage import Stage, eventually, processes_of, readers
-from workers.emulator.process import RECORD_FILE
+from tests.sockets import LISTENS, connections
 
 Doubt = frozenset[str]  # recipients who may get a second copy
 CAMPAIGN = "spring"
@@ -21,8 +22,6 @@ RECIPIENTS = 1_200
 UNDER_LOAD = 100  # delivered: from here on every part of the fleet is at work
 _CALM_S = 1.0
 _THINK_S = 0.2
-_REFILL_S = 0.02
-_ON_ITS_WAY_S = 0.3  # what a process had sent when it died still reaches its receiver; a new one needs longer to start
 
 
 class Scene:
@@ -73,7 +72,7 @@ class Scene:
         """
         await self.strike(point="taken", does="wait", wait_s=_THINK_S)
         await self.submit(recipients)
-        await eventually("the first deliveries", lambda: self._reached(UNDER_LOAD))
+        await self.reached(UNDER_LOAD)
         self.strikes()
 
     async def calm(self) -> None:
@@ -89,8 +88,13 @@ class Scene:
 
         await eventually("all that can be delivered is delivered", check)
 
-    async def _reached(self, count: int) -> bool:
-        return self.play.copies().total() >= count
+    async def reached(self, count: int) -> None:
+        """Wait until receivers have taken so many messages."""
+
+        async def check() -> bool:
+            return self.play.copies().total() >= count
+
+        await eventually(f"{count} deliveries", check)
 
     def forget_told(self) -> None:
         """The queue was set back: what it has told since counts no more."""
@@ -106,10 +110,31 @@ class Scene:
             self._told.update(event["to"] for event in map(json.loads, lines) if event["type"] == "delivered")
 
     async def in_doubt(self) -> Doubt:
-        """Who has the message while nobody has recorded it: the receiver knows more than we do."""
-        await self.passing(_ON_ITS_WAY_S)
+        """Who has the message while nobody has recorded it, once receivers have read all that is on its way to them."""
+        await self._all_read()
+        return await self.unrecorded()
+
+    async def unrecorded(self) -> Doubt:
+        """The same as it is now: the receiver knows more than we do."""
         taken = frozenset(self.play.copies())  # before `told`: who is recorded meanwhile is no doubt
         return taken - await self.told()
+
+    async def _all_read(self) -> None:
+        """Wait until receivers have read, and written down, all that has been sent to them by now."""
+        left = self._unread()
+
+        async def check() -> bool:
+            left.intersection_update(self._unread())
+            return not left
+
+        await eventually("what is on its way to be read", check)
+        for _ in range(2):  # turns of the receivers' event loop
+            await self.ask("met")
+
+    def _unread(self) -> set[str]:
+        """The connections to receivers on which octets wait to be read."""
+        port = self.play.emulator.ready["smtp_port"]
+        return {one.ends for one in connections() if one.port == port and one.state != LISTENS and one.unread}
 
     # --- processes ---
 
@@ -122,18 +147,17 @@ class Scene:
         os.kill(number, signal.SIGKILL)
 
     async def kill_everything(self) -> None:
-        """The supervisor, all its children and the store, at once."""
-        for number in (self.fleet.pid, *self.play.fleet_processes()):
-            os.kill(number, signal.SIGKILL)
+        """The supervisor, all its children and the store, at once: nobody comes to notice that another is gone."""
+        numbers = (self.fleet.pid, *self.play.fleet_processes())
+        for number in (signal.SIGSTOP, signal.SIGKILL):
+            for process in numbers:
+                os.kill(process, number)
         await self.fleet.wait()
 
     @property
     def store(self) -> int:
-        """The process number of the fleet's Valkey; its guard is another process."""
-        for number in self.play.fleet_processes():
-            if (self.proc(number) / "exe").resolve().name in ("valkey-server", "redis-server"):
-                return number
-        raise AssertionError("no store runs")
+        """The process number of the fleet's Valkey."""
+        return self.play.store
 
     async def store_is_back(self, killed: int) -> None:
         """Wait until another one answers."""
@@ -143,15 +167,6 @@ class Scene:
     def proc(self, number: int) -> Path:
         """What the system shows of a process."""
         return Path("/proc") / str(number)
-
-    @asynccontextmanager
-    async def frozen(self, number: int) -> AsyncIterator[None]:
-        """Stop a process for as long as the block runs."""
-        os.kill(number, signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            os.kill(number, signal.SIGCONT)
 
     @asynccontextmanager
     async def role(self, role: str, index: int, environment: Mapping[str, str] | None = None) -> AsyncIterator[trio.Process]:
@@ -200,18 +215,9 @@ class Scene:
         assert "error" not in answer, answer["error"]
         return answer
 
-    @asynccontextmanager
-    async def full(self, directory: str) -> AsyncIterator[None]:
-        """The disk of this directory has no octet left while the block runs, whatever else is removed there."""
-        filler = self.play.directory / directory / "filler"
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(_fill, filler)
-            await eventually("the disk is full", trio.Path(filler).exists)
-            try:
-                yield
-            finally:
-                nursery.cancel_scope.cancel()
-                filler.unlink()
+    def full(self, directory: str) -> AbstractAsyncContextManager[None]:
+        """The disk of this directory has no octet left while the block runs."""
+        return full(self.play.directory / directory)
 
     async def passing(self, seconds: float) -> None:
         """Let the fault last: real time, because what is tried here are real processes' own clocks."""
@@ -224,19 +230,8 @@ class Scene:
 
     def record(self) -> list[dict[str, Any]]:
         """The receivers' own record, line by line."""
-        path = self.play.directory / RECORD_FILE
-        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        return self.play.record()
 
 
 async def _says(log: Path, words: str) -> bool:
     return words in await trio.Path(log).read_text(errors="replace")
-
-
-async def _fill(filler: Path) -> None:
-    """Take all the room there is, again and again."""
-    with filler.open("ab", buffering=0) as file:
-        while True:
-            with suppress(OSError):
-                while file.write(bytes(4_096)) == 4_096:
-                    pass
-            await trio.sleep(_REFILL_S)

@@ -7,8 +7,10 @@ from tests.redis.stores import ClusterStore, SentinelStore
 from tests.scenarios.faults.proxy import Proxy
 from tests.scenarios.faults.row import NOBODY, PARKED, Row, World
 from tests.scenarios.faults.scene import Doubt, Scene
+from tests.scenarios.freezing import frozen
 from tests.scenarios.stage import eventually
 
+_CUTS = 10
 _BUSY_KEY = "penstock:{p00}:"  # of a partition
 _INBOX = "penstock:{inbox}:campaigns"
 _ENTRIES = (  # what any program could write to the inbox by mistake
@@ -40,7 +42,7 @@ def _killed(fsync: str, times: int = 1) -> Callable[[Scene], Awaitable[Doubt]]:
 def _frozen(seconds: float) -> Callable[[Scene], Awaitable[Doubt]]:
     async def inject(scene: Scene) -> Doubt:
         await scene.under_load()
-        async with scene.frozen(scene.store):
+        with frozen(scene.store):
             await scene.passing(seconds)
         return NOBODY
 
@@ -51,11 +53,13 @@ async def _cut(scene: Scene) -> Doubt:
     """Every connection, again and again, between a request and its reply."""
     proxy = scene.place
     assert isinstance(proxy, Proxy)
-    await scene.under_load()
-    for _ in range(20):
+
+    async def cut() -> bool:
         proxy.cut()
-        await scene.passing(0.1)
-    assert proxy.cuts >= 5
+        return proxy.cuts >= _CUTS
+
+    await scene.under_load()
+    await eventually(f"{_CUTS} connections are cut behind a request", cut)
     return NOBODY
 
 
