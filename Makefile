@@ -1,7 +1,9 @@
 # make demo   send to receivers of our own, with nothing installed but Python
 # make test   everything a change must pass: lint, types, tests against real servers (installs them on Debian, and says so)
-# make faults the whole fault matrix with real processes, and the table of it: about 30 minutes; `make test` plays the short half
+# make faults the whole fault matrix with real processes, and the table of it: about 50 minutes; `make test` plays the short half
 # make simulation   our warmup plan and the published ladders for 45 days on virtual time, and the table of it: about 10 minutes
+# make metrics      deploy/prometheus/METRICS.md anew, from the declarations in sender/metrics
+# make dashboards   grafana/json anew, from its source in grafana/dashboards
 # make bench  what a message costs, beside Postfix, nodemailer and aiosmtplib: about 25 minutes, as root; tests/README.md says how to read it
 #
 # Python packages go to .venv, in the versions and with the hashes of deploy/constraints*.txt; nothing else is touched.
@@ -14,16 +16,19 @@ PIP := $(BIN)/pip --disable-pip-version-check --no-input --quiet
 COMPILE := $(BIN)/pip-compile --quiet --upgrade --generate-hashes --allow-unsafe --strip-extras --no-header --no-emit-options
 PIP_TOOLS := pip-tools==7.6.2 # only `make constraints` needs it, on a maintainer's machine
 TESTS ?= tests
-FAULTS := $(addprefix tests/scenarios/,test_caps.py test_fairness.py test_faults.py test_long_tail.py test_memory.py)
+# so many tests, since those of whole fleets mostly wait
+AT_ONCE ?= 2
+METRICS := deploy/prometheus/METRICS.md
+FAULTS := $(addprefix tests/scenarios/,test_alerts.py test_caps.py test_fairness.py test_faults.py test_long_tail.py test_memory.py)
 
-.PHONY: demo test faults simulation lint bench clean constraints servers
+.PHONY: demo test faults simulation lint metrics dashboards bench clean constraints servers
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/installed
 	$(BIN)/penstock demo
 
 test: servers lint
-	$(BIN)/python -m pytest $(TESTS)
+	$(BIN)/python -m pytest -n $(AT_ONCE) --dist worksteal $(TESTS)
 
 faults: servers $(VENV)/installed-dev
 	$(BIN)/python -m pytest -m "" $(FAULTS)
@@ -35,6 +40,13 @@ lint: $(VENV)/installed-dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+metrics: $(VENV)/installed
+	$(BIN)/python -m sender.metrics > $(METRICS).new
+	mv $(METRICS).new $(METRICS)
+
+dashboards: $(VENV)/installed-dev
+	$(BIN)/python -m grafana.dashboards
 
 bench: $(VENV)/installed-dev
 	$(BIN)/python -m tests.bench
