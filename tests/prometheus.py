@@ -26,8 +26,8 @@ class Prometheus:
         return [rule for group in (await self._ask("rules"))["groups"] for rule in group["rules"]]
 
     async def firing(self) -> set[str]:
-        """The names of the alerts that fire now."""
-        return {each["labels"]["alertname"] for each in (await self._ask("alerts"))["alerts"] if each["state"] == "firing"}
+        """The names of the alerts that fire now, as recorded: `/alerts` tells of one before its first sample is stored."""
+        return {each["metric"]["alertname"] for each in await self.series('ALERTS{alertstate="firing"}')}
 
     async def _ask(self, what: str, **words: str) -> dict[str, Any]:
         url = f"{self._url}/api/v1/{what}?{urlencode(words)}"

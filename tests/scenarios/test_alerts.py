@@ -15,11 +15,12 @@ pytestmark = pytest.mark.integration
 
 async def _fired(cause: Cause, found: Fleet) -> set[str]:
     """What fires from the fault's beginning until nothing does any more, its own alert first of all."""
+    await found.calms(cause.alert)
     began = trio.current_time()
     async with cause.fault(found):
         await found.fires(cause.alert)
         fired = trio.current_time() - began
-    await found.calms()
+    await found.calms(cause.alert)
     print(f"{cause.alert}: fires after {fired:.0f} s, over after {trio.current_time() - began:.0f} s")
     return await found.fired(trio.current_time() - began)
 

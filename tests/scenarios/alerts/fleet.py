@@ -77,11 +77,11 @@ class Fleet:
 
         await eventually(f"{alert} fires", check, _PATIENCE_S)
 
-    async def calms(self) -> None:
-        """Wait until none does, apart from what the machine makes fire."""
+    async def calms(self, alert: str | None = None) -> None:
+        """Wait until this one does not fire, nor any other, apart from what the machine makes fire."""
 
         async def check() -> bool:
-            return await self.server.firing() <= OF_THE_MACHINE
+            return await self.server.firing() <= OF_THE_MACHINE - {alert}
 
         await eventually("nothing fires any more", check, _PATIENCE_S)
 
