@@ -14,7 +14,7 @@ from msgspec import Struct
 from sender.campaigns import Campaign
 from sender.model import Destination, Envelope, Transaction
 from sender.policy.receivers import Limits, Profile
-from sender.queue.base import Lease
+from sender.queue.base import Ticket
 
 T = TypeVar("T")
 
@@ -22,7 +22,7 @@ T = TypeVar("T")
 class Held(Struct, frozen=True, eq=False):
     """One leased envelope with all that is needed to send and to settle it. Positional: one is built per message."""
 
-    lease: Lease
+    lease: Ticket
     position: int
     envelope: Envelope
     campaign: Campaign

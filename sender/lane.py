@@ -267,9 +267,9 @@ class Lane:
             self._services.on_trouble(str(error))
             self._postpone(lease, _ASKED_AGAIN_S)
             return ()
-        wanted = []
+        wanted, ticket = [], lease.ticket
         for position, (envelope, entry) in enumerate(zip(lease.envelopes, found, strict=True)):
-            held = Held(lease, position, envelope, campaign, leased_at)
+            held = Held(ticket, position, envelope, campaign, leased_at)
             if entry is None:
                 wanted.append(held)
             else:
@@ -277,9 +277,9 @@ class Lane:
         return wanted
 
     def _postpone(self, lease: Lease, after_s: float) -> None:
-        due = self._services.clock() + after_s
+        due, ticket = self._services.clock() + after_s, lease.ticket
         for position, envelope in enumerate(lease.envelopes):
-            self._services.crew.settler.again(lease, Again(position=position, envelope=envelope, due=due, tried=False))
+            self._services.crew.settler.again(ticket, Again(position=position, envelope=envelope, due=due, tried=False))
         self._crew.holding -= len(lease.envelopes)
 
     async def _look_up(self, domain: str, several: Sequence[Held]) -> None:

@@ -27,7 +27,7 @@ from sender.events import NOT_DUE, Event, change_id
 from sender.model import Envelope, Mark, State, Step
 from sender.policy.retry import Final, Later, RetryCurve, decide
 from sender.policy.verdict import IN_DOUBT
-from sender.queue.base import Again, HeldLease, Lease, Settlement
+from sender.queue.base import Again, HeldLease, Lease, Settlement, Ticket
 from sender.queue.doubts import Parked
 from sender.queue.journal_left import JournalLeft, homes
 from sender.queue.journal_record import Back, Ended, JournalVersionError, Outcome, Story
@@ -64,7 +64,7 @@ class Counts(Protocol):
 class _Doubt:
     """An envelope whose end of data may have gone out unanswered, and what becomes of it."""
 
-    lease: Lease
+    lease: Ticket
     position: int
     envelope: Envelope
     at: float
@@ -178,13 +178,14 @@ class Recovery:
         settlements: list[Settlement] = []
         doubts: list[_Doubt] = []
         for held in await self.queue.held(owner):
-            sheet, told = Sheet(held.lease), _told(held, story)
+            sheet, told = Sheet(held.lease.ticket), _told(held, story)
             campaign = await self._campaign(held.lease) if told else None
             for position, outcome in told:
+                envelope = held.lease.envelopes[position]
                 if outcome is None:
-                    doubts.append(self._doubt(sheet, position, campaign))
+                    doubts.append(self._doubt(sheet, position, envelope, campaign))
                 else:
-                    _retell(sheet, position, outcome, _identity(campaign))
+                    _retell(sheet, position, envelope, outcome, _identity(campaign))
             if sheet.final or sheet.again:
                 settlements.append(sheet.settlement())
         for start in range(0, len(settlements), _LEASES_AT_ONCE):
@@ -199,9 +200,8 @@ class Recovery:
         except ConfigErrors:
             return None
 
-    def _doubt(self, sheet: Sheet, position: int, campaign: Campaign | None) -> _Doubt:
-        envelope, now = sheet.lease.envelopes[position], self.clock()
-        curve = campaign.curve if campaign is not None else self.curve
+    def _doubt(self, sheet: Sheet, position: int, envelope: Envelope, campaign: Campaign | None) -> _Doubt:
+        curve, now = campaign.curve if campaign is not None else self.curve, self.clock()
         fate = decide(curve, envelope, IN_DOUBT, now, self.chance)
         doubt = _Doubt(lease=sheet.lease, position=position, envelope=envelope, at=now, fate=fate)
         sheet.events.append(doubt.event(campaign))
@@ -233,9 +233,8 @@ def _identity(campaign: Campaign | None) -> str:
     return f"@{campaign.identity.domain}" if campaign is not None else ""
 
 
-def _retell(sheet: Sheet, position: int, outcome: Outcome, identity: str) -> None:
+def _retell(sheet: Sheet, position: int, envelope: Envelope, outcome: Outcome, identity: str) -> None:
     """What the owner had written down, as it would have settled it."""
-    envelope = sheet.lease.envelopes[position]
     sheet.events.append(outcome.event)
     if outcome.mark:  # one that a later program knows has used its unit, for all that is known
         sheet.mark(position, Mark(outcome.mark) if outcome.mark in _MARKS else Mark.DOUBTED, identity)

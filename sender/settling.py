@@ -14,7 +14,7 @@ import trio
 
 from sender.errors import BackendError
 from sender.model import Mark, State
-from sender.queue.base import Again, Lease, Queue, Settlement
+from sender.queue.base import Again, Queue, Settlement, Ticket
 from sender.queue.doubts import Parked
 from sender.queue.journaling import NO_JOURNAL, Journaling
 from sender.queue.suppressions import Suppression
@@ -25,7 +25,7 @@ class Sheet:
 
     __slots__ = ("again", "events", "final", "identity", "lease", "marks", "parked", "refused")
 
-    def __init__(self, lease: Lease) -> None:
+    def __init__(self, lease: Ticket) -> None:
         self.lease = lease
         self.final: list[tuple[int, State]] = []
         self.again: list[Again] = []
@@ -45,9 +45,9 @@ class Sheet:
         return Settlement(
             lease=self.lease.id,
             route=self.lease.route,
-            campaign=self.lease.envelopes[0].campaign,
+            campaign=self.lease.campaign,
             final=tuple(self.final),
-            ordinals=tuple(self.lease.envelopes[position].ordinal for position, _ in self.final),
+            ordinals=tuple(self.lease.ordinals[position] for position, _ in self.final),
             again=tuple(self.again),
             events=tuple(self.events),
             parked=tuple(self.parked),
@@ -83,28 +83,28 @@ class Settler:
         self._under_way.set()
         self.troubled = False  # the store did not take the last hand-over
 
-    def final(self, lease: Lease, position: int, state: State, event: bytes) -> None:
+    def final(self, lease: Ticket, position: int, state: State, event: bytes) -> None:
         """This envelope has reached a final state."""
         record = self._record(lease)
         record.final.append((position, state))
         record.events.append(event)
 
-    def again(self, lease: Lease, again: Again, event: bytes | None = None) -> None:
+    def again(self, lease: Ticket, again: Again, event: bytes | None = None) -> None:
         """This envelope goes back to the queue: with an event where an attempt was made, without one where none was."""
         record = self._record(lease)
         record.again.append(again)
         if event is not None:
             record.events.append(event)
 
-    def suppress(self, lease: Lease, entry: Suppression) -> None:
+    def suppress(self, lease: Ticket, entry: Suppression) -> None:
         """A recipient of this lease does not exist: told together with what became of the envelope."""
         self._record(lease).refused.append(entry)
 
-    def park(self, lease: Lease, parked: Parked) -> None:
+    def park(self, lease: Ticket, parked: Parked) -> None:
         """An envelope that ends as UNKNOWN: told together with that, so that an operator may send it again."""
         self._record(lease).parked.append(parked)
 
-    def mark(self, lease: Lease, position: int, mark: Mark | None, identity: str) -> None:
+    def mark(self, lease: Ticket, position: int, mark: Mark | None, identity: str) -> None:
         """What an attempt for this envelope counts as, told together with what became of it.
 
         Without a mark the unit of a cap that it had taken is there again.
@@ -130,7 +130,7 @@ class Settler:
         """Wait until all that was recorded so far is settled; what others record meanwhile is not waited for."""
         await (self._gathering if self._open else self._under_way).wait()
 
-    def _record(self, lease: Lease) -> Sheet:
+    def _record(self, lease: Ticket) -> Sheet:
         record = self._open.get(lease.id)
         if record is None:
             record = self._open[lease.id] = Sheet(lease)

@@ -10,7 +10,7 @@ from sender.content.spec import dump, parse
 from sender.content.template import compile_campaign
 from sender.model import Envelope, LaneId
 from sender.policy.retry import RetryCurve
-from sender.queue.base import Lease
+from sender.queue.base import Ticket
 from sender.queue.memory import MemoryQueue
 from tests.rig import CURVE, EPOCH, KEY, ROUTE, SPEC
 
@@ -37,16 +37,16 @@ def envelope(ordinal: int = 0, campaign_id: str = "spring", **values: Any) -> En
     return Envelope(campaign=campaign_id, ordinal=ordinal, address=address, fields=fields, queued_at=EPOCH, **values)
 
 
-def lease(count: int, *, number: int = 1, campaign_id: str = "spring") -> Lease:
-    envelopes = tuple(envelope(ordinal, campaign_id) for ordinal in range(count))
-    return Lease(id=f"l{number}", lane=LANE, route=ROUTE, owner="host/1", envelopes=envelopes)
+def ticket(count: int, *, number: int = 1, campaign_id: str = "spring") -> Ticket:
+    """Of a lease of so many envelopes."""
+    return Ticket(id=f"l{number}", lane=LANE, route=ROUTE, campaign=campaign_id, ordinals=tuple(range(count)))
 
 
 def held(count: int, *, of: Campaign | None = None) -> list[Held]:
     """So many envelopes of one lease."""
     of = of or campaign()
-    leased = lease(count, campaign_id=of.id)
-    return [Held(leased, place, one, of) for place, one in enumerate(leased.envelopes)]
+    leased = ticket(count, campaign_id=of.id)
+    return [Held(leased, ordinal, envelope(ordinal, of.id), of) for ordinal in range(count)]
 
 
 async def accepted(queue: MemoryQueue, campaign_id: str, spec: Mapping[str, Any] = SPEC) -> None:

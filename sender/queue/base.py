@@ -149,6 +149,28 @@ class Lease:
     envelopes: tuple[Envelope, ...]  # the place in this tuple is the position a settlement names
     day_ends: float = FOR_EVER  # when the sending day of its cap ends: what no session has begun by then goes back
 
+    @property
+    def ticket(self) -> "Ticket":
+        """Another one each time: envelopes of a lease share what is made once."""
+        return Ticket(
+            id=self.id,
+            lane=self.lane,
+            route=self.route,
+            campaign=self.envelopes[0].campaign,
+            ordinals=tuple(envelope.ordinal for envelope in self.envelopes),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ticket:
+    """What it takes to settle a lease: an envelope that goes its own way keeps this, and not all the others beside it."""
+
+    id: str  # of the lease
+    lane: LaneId
+    route: Route
+    campaign: str
+    ordinals: tuple[int, ...]  # by position
+
 
 class Granted(list[Lease]):
     """The leases of one call; and, beside them, whom a cap has kept from getting any."""

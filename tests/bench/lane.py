@@ -19,7 +19,7 @@ from sender.crew import Crew
 from sender.model import Action, Category, Envelope, LaneId, Outcome, Reply, Result, Scope, Step, Transaction, Verdict
 from sender.net.session import Peer, Session
 from sender.policy.throttle import Throttle
-from sender.queue.base import Lease
+from sender.queue.base import Ticket
 from tests.bench.figures import Row
 from tests.bench.idle import idle_share
 from tests.holding import campaign
@@ -98,14 +98,15 @@ def _slowed() -> Outcome:
 
 def _transactions(count: int) -> list[Transaction]:
     envelopes = tuple(Envelope(campaign="spring", ordinal=number, address=f"r{number}@big.example") for number in range(count))
-    lease = Lease(id="l1", lane=LaneId(source="s1", receiver="big"), route=ROUTE, owner="host/1-1", envelopes=envelopes)
+    lane = LaneId(source="s1", receiver="big")
+    ticket = Ticket(id="l1", lane=lane, route=ROUTE, campaign="spring", ordinals=tuple(range(count)))
     spring = campaign()
     return [
         Transaction(
             mail_from="b@shop.example",
             rcpt=envelope.address,
             head=b"Hello\r\n",
-            tag=Held(lease, position, envelope, spring, 0.0),
+            tag=Held(ticket, position, envelope, spring, 0.0),
         )
         for position, envelope in enumerate(envelopes)
     ]

@@ -7,7 +7,7 @@ from sender.backlog import Held
 from sender.campaigns import Campaign
 from sender.model import Category, Envelope, LaneId, Outcome, Reply, Route, State, Step, Verdict
 from sender.policy.retry import Final, Later
-from sender.queue.base import Lease
+from sender.queue.base import Ticket
 from sender.record import Attempt
 from workers.attempt_log import AttemptLine, AttemptLog, attempt_log
 from workers.log import VALUE_MOST, Level, Renderer, Style
@@ -21,8 +21,8 @@ def clock() -> float:
 
 def held(envelope: Envelope) -> Held:
     route = Route(pool="main", receiver="google")
-    lease = Lease(id="1", lane=LANE, route=route, owner="host/a", envelopes=(envelope,))
-    return Held(lease, 0, envelope, cast("Campaign", None))  # the log asks nothing of the campaign
+    ticket = Ticket(id="1", lane=LANE, route=route, campaign=envelope.campaign, ordinals=(envelope.ordinal,))
+    return Held(ticket, 0, envelope, cast("Campaign", None))  # the log asks nothing of the campaign
 
 
 REFUSED = Attempt(
