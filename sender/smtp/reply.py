@@ -5,11 +5,13 @@ else is forgiven: a line that is not a code, a space or hyphen and text is an er
 """
 
 import re
+from functools import lru_cache
 
 from sender.model import Reply
 
 KEPT_CHARS = 1_000  # of one line; RFC 5321 section 4.5.3.1.5 allows 512 octets
-_KNOWN_REPLIES = 64  # a session hears the same few lines over and over
+_SHORT = 512  # octets, RFC 5321 section 4.5.3.1.5; of longer lines none is kept
+_KNOWN_REPLIES = 1_024  # of a process: sessions hear the same few lines over and over, beside queue ids that never come back
 _ENHANCED = re.compile(r"#?(([245])\.\d{1,3}\.\d{1,3})(?: +|$)")  # RFC 2034 section 4; IronPort writes "#5.1.0"
 
 
@@ -22,13 +24,13 @@ class ReplyParser:
 
     def __init__(self, *, max_bytes: int = 65_536, max_lines: int = 100) -> None:
         self._max_bytes, self._max_lines = max_bytes, max_lines
+        self._short = min(_SHORT, max_bytes // 4)  # an octet that is shown as an escape comes to four characters
         self._buffer = b""
         self._start = 0  # where the unread part of the buffer begins
         self._scanned = 0  # no line end before here
         self._code = b""
         self._texts: list[bytes] = []  # the lines so far of an unfinished reply
         self._size = 0  # octets in them, line ends included
-        self._known: dict[bytes, Reply] = {}
 
     @property
     def pending(self) -> bool:
@@ -48,7 +50,8 @@ class ReplyParser:
         while (end := self._buffer.find(b"\n", self._scanned)) >= 0:
             line = self._buffer[self._start : end]
             self._start = self._scanned = end + 1
-            reply = (None if self._texts else self._known.get(line)) or self._line(line)
+            known = _known(line) if len(line) <= self._short and not self._texts else None
+            reply = known or self._line(line)
             if reply is not None:
                 return reply
         self._scanned = len(self._buffer)
@@ -60,20 +63,17 @@ class ReplyParser:
         self._size += len(line) + 1
         if self._size > self._max_bytes:
             raise self._too_long()
-        code, mark = line[:3], line[3:4]
-        if not (len(code) == 3 and code.isdigit() and b"2" <= code[:1] <= b"5" and mark in (b" ", b"-", b"", b"\r")):
+        if not _well_formed(line):
             raise ReplyError(f"not a reply: {_printable(line, 80)!r}")
+        code, more = line[:3], line[3:4] == b"-"
         if self._texts and code != self._code:
             raise ReplyError(f"the code changes within a reply: {_printable(line, 80)!r} after {self._code.decode()}")
         if len(self._texts) == self._max_lines:
             raise ReplyError(f"a reply of more than {self._max_lines} lines")
         text = line[4:].removesuffix(b"\r")
-        if mark != b"-" and not self._texts:
-            self._size = 0
-            return self._remember(line, _reply(int(code), [_printable(text, min(KEPT_CHARS, self._max_bytes))]))
         self._code = code
         self._texts.append(text)
-        return None if mark == b"-" else self._finish()
+        return None if more else self._finish()
 
     def _too_long(self) -> ReplyError:
         return ReplyError(f"a reply of more than {self._max_bytes} octets")
@@ -87,11 +87,19 @@ class ReplyParser:
         self._texts, self._size = [], 0
         return _reply(int(self._code), lines)
 
-    def _remember(self, line: bytes, reply: Reply) -> Reply:
-        if len(self._known) >= _KNOWN_REPLIES:
-            self._known.clear()  # queue ids never come back: start afresh rather than track use
-        self._known[line] = reply
-        return reply
+
+@lru_cache(maxsize=_KNOWN_REPLIES)
+def _known(line: bytes) -> Reply | None:
+    """The reply that this short line is all of; None where it is none, or only the first line of one."""
+    if not _well_formed(line) or line[3:4] == b"-":
+        return None
+    return _reply(int(line[:3]), [_printable(line[4:].removesuffix(b"\r"), KEPT_CHARS)])
+
+
+def _well_formed(line: bytes) -> bool:
+    """A code, and a space or hyphen where text follows."""
+    code = line[:3]
+    return len(code) == 3 and code.isdigit() and b"200" <= code <= b"599" and line[3:4] in (b" ", b"-", b"", b"\r")
 
 
 def _reply(code: int, lines: list[str]) -> Reply:

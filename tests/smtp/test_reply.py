@@ -3,7 +3,7 @@
 import pytest
 
 from sender.model import Reply
-from sender.smtp.reply import KEPT_CHARS, ReplyError, ReplyParser
+from sender.smtp.reply import KEPT_CHARS, ReplyError, ReplyParser, _known
 from tests.corpora import corpus
 
 
@@ -51,12 +51,19 @@ def test_the_same_line_again_is_the_same_reply_but_never_across_a_multi_line_one
     assert third.lines == ("Well", "Ok")
 
 
-def test_remembered_lines_are_bounded() -> None:
-    parser = ReplyParser()
-    for number in range(1_000):
-        parser.feed(b"250 queued as %d\r\n" % number)
-        assert parser.take() == Reply(code=250, lines=(f"queued as {number}",))
-    assert len(parser._known) <= 64
+def test_what_one_session_has_heard_the_next_one_knows() -> None:
+    (first,), (second,) = read(b"250 Ok\r\n"), read(b"250 Ok\r\n")
+    assert first is second
+
+
+@pytest.mark.row("S19")
+def test_remembered_lines_are_bounded_in_number_and_length() -> None:
+    for number in range(2_000):
+        assert read(b"250 queued as %d\r\n" % number) == [Reply(code=250, lines=(f"queued as {number}",))]
+    before = _known.cache_info()
+    assert before.currsize == before.maxsize == 1_024
+    read(b"250 " + b"a" * 600 + b"\r\n")
+    assert _known.cache_info() == before
 
 
 @pytest.mark.row("S19")
