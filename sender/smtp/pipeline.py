@@ -18,7 +18,6 @@ What every way keeps to:
   that could tell a surplus reply from a due one. If the connection ends before, the replies read so far are believed.
 """
 
-from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -50,8 +49,8 @@ class Pipeline:
         self.mode = Pipelining.LOCKSTEP
         self._bdat: Limits | None = None  # None: DATA
         self.change(mode, limits)
-        self._waiting: deque[Transfer] = deque()  # taken, nothing of it asked
-        self._open: deque[Transfer] = deque()  # asked, not Finished
+        self._waiting: list[Transfer] = []  # taken, nothing of it asked
+        self._open: list[Transfer] = []  # asked, not Finished
         self._current: Transfer | None = None  # the open one whose content has not gone yet
         self._octets = 0  # of content in open transfers
         self._must_reset = False  # the receiver has a transaction open that no end of data will close
@@ -163,7 +162,7 @@ class Pipeline:
         while self._waiting and self._current is None:
             if self._open and self.mode is not Pipelining.CHAIN:
                 return
-            transfer = self._waiting.popleft()
+            transfer = self._waiting.pop(0)
             if self._must_reset or (self._bdat is not None and self._open):
                 self.reset()
             self._open.append(transfer)
@@ -250,7 +249,7 @@ class Pipeline:
         return results
 
     def _finish(self) -> Result:
-        transfer = self._open.popleft()
+        transfer = self._open.pop(0)
         self._octets -= transfer.size
         return transfer.result()
 
