@@ -7,6 +7,7 @@ sits directly on it: no task, no buffer and no copy between the session and the 
 import errno
 import socket
 import ssl
+import threading
 from collections.abc import Awaitable, Callable
 
 import trio
@@ -36,6 +37,19 @@ _KINDS = {
     errno.EACCES: TransportKind.FORBIDDEN,  # a local firewall
     errno.EPERM: TransportKind.FORBIDDEN,
 }
+
+
+class _Inlet(threading.local):
+    """Where octets arrive: replies are short, and room for the longest, made for each of them, leaves the heap full of holes.
+
+    One for all streams of a thread: each takes out what is its own before another one reads.
+    """
+
+    def __init__(self) -> None:
+        self.view = memoryview(bytearray(_READ))
+
+
+_INLET = _Inlet()
 
 
 def translate(step: Step, error: OSError) -> TransportError:
@@ -85,7 +99,7 @@ class Stream:
     def receive_nowait(self) -> bytes | None:
         """What has arrived: None where nothing has, b"" where the peer has closed."""
         try:
-            return self._sock.recv(_READ)
+            return bytes(_INLET.view[: self._sock.recv_into(_INLET.view)])
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return None
         except ssl.SSLEOFError:  # closed without TLS's own goodbye, as many servers do
