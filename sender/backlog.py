@@ -22,7 +22,7 @@ T = TypeVar("T")
 class Held(Struct, frozen=True, eq=False):
     """One leased envelope with all that is needed to send and to settle it. Positional: one is built per message."""
 
-    lease: Ticket
+    ticket: Ticket  # of its lease
     position: int
     envelope: Envelope
     campaign: Campaign

@@ -268,7 +268,7 @@ class Berth:
         for held in several:
             if services.withdrawn(held) is not None:
                 return False
-        return services.journal.intent([(held.lease.id, held.position) for held in several]) and services.alive()
+        return services.journal.intent([(held.ticket.id, held.position) for held in several]) and services.alive()
 
     def _withhold(self, held: Held, reason: Withdrawn) -> None:
         self._deck.withhold(held, reason)

@@ -267,7 +267,7 @@ class Lane:
             self._services.on_trouble(str(error))
             self._postpone(lease, _ASKED_AGAIN_S)
             return ()
-        wanted, ticket = [], lease.ticket
+        wanted, ticket = [], lease.ticket()
         for position, (envelope, entry) in enumerate(zip(lease.envelopes, found, strict=True)):
             held = Held(ticket, position, envelope, campaign, leased_at)
             if entry is None:
@@ -277,7 +277,7 @@ class Lane:
         return wanted
 
     def _postpone(self, lease: Lease, after_s: float) -> None:
-        due, ticket = self._services.clock() + after_s, lease.ticket
+        due, ticket = self._services.clock() + after_s, lease.ticket()
         for position, envelope in enumerate(lease.envelopes):
             self._services.crew.settler.again(ticket, Again(position=position, envelope=envelope, due=due, tried=False))
         self._crew.holding -= len(lease.envelopes)

@@ -86,10 +86,14 @@ class Leaser:
         while True:
             await self._wake.wait()
             await trio.sleep(self._gather_s)
-            self._wake, wishes, self._wishes = trio.Event(), self._wishes, []
-            await self._grant(wishes)
-            for wish in wishes:
-                wish.answered.set()
+            await self._answer()
+
+    async def _answer(self) -> None:
+        """Answer all wishes there are, and keep none of them: each has hundreds of envelopes now."""
+        self._wake, wishes, self._wishes = trio.Event(), self._wishes, []
+        await self._grant(wishes)
+        for wish in wishes:
+            wish.answered.set()
 
     async def _grant(self, wishes: Sequence[_Wish]) -> None:
         if not self._may():

@@ -111,7 +111,7 @@ class Recorder:
             self._end(attempt, fate.state, reply)
         else:
             self._put_back(attempt, fate)
-        self._settler.mark(held.lease, held.position, attempt.mark, f"@{held.campaign.identity.domain}")
+        self._settler.mark(held.ticket, held.position, attempt.mark, f"@{held.campaign.identity.domain}")
         if outcome.verdict is not Verdict.UNSENT or outcome.shadow is not None:
             self._on_attempt(attempt)
 
@@ -120,26 +120,26 @@ class Recorder:
         why, refused = _why(attempt) if state is State.UNKNOWN else "", None
         if self._digests is not None and nobody_there(attempt.outcome, reply):
             refused = _nobody(self._digests, attempt)
-        key = (held.lease.id, held.position)
+        key = (held.ticket.id, held.position)
         self._journal.ended(key, state, event, at=attempt.at, why=why, refused=refused, mark=attempt.mark)
-        self._settler.final(held.lease, held.position, state, event)
+        self._settler.final(held.ticket, held.position, state, event)
         if refused is not None:
-            self._settler.suppress(held.lease, refused)
+            self._settler.suppress(held.ticket, refused)
         if why:
             self._park(held, _tried(held.envelope, attempt.outcome), attempt.at, why)
 
     def _park(self, held: Held, envelope: Envelope, at: float, why: str) -> None:
-        self._settler.park(held.lease, Parked(position=held.position, envelope=envelope, at=at, why=why))
+        self._settler.park(held.ticket, Parked(position=held.position, envelope=envelope, at=at, why=why))
 
     def _put_back(self, attempt: Attempt, later: Later) -> None:
         held, tried = attempt.held, attempt.outcome.verdict is not Verdict.UNSENT
         source = attempt.lane.source if stays(attempt.outcome) else ""
         again, event = _again(held, later, tried=tried, source=source), event_of(attempt, "deferred") if tried else None
         if event is None:
-            self._journal.untried((held.lease.id, held.position))
+            self._journal.untried((held.ticket.id, held.position))
         else:
-            self._journal.back((held.lease.id, held.position), again, event, mark=attempt.mark)
-        self._settler.again(held.lease, again, event)
+            self._journal.back((held.ticket.id, held.position), again, event, mark=attempt.mark)
+        self._settler.again(held.ticket, again, event)
 
     def unusable(self, lane: LaneId, held: Held, why: str) -> None:
         """No message can be made for this recipient: it ends as INVALID, and nothing was sent."""
@@ -168,13 +168,13 @@ class Recorder:
         )
         self._counts.finished(lane.source, self._label(lane.receiver), state)
         self.not_tried(held)
-        self._settler.final(held.lease, held.position, state, event.encode())
+        self._settler.final(held.ticket, held.position, state, event.encode())
         if state is State.UNKNOWN:  # an earlier attempt ended in doubt
             self._park(held, envelope, event.at, why)
 
     def not_tried(self, held: Held) -> None:
         """Its end of data was about to go out, and did not: another session may still send it."""
-        self._journal.untried((held.lease.id, held.position))
+        self._journal.untried((held.ticket.id, held.position))
 
     def release(self, held: Held) -> None:
         """The lane lets go of an envelope it never tried: ready at once, for whoever asks next."""
@@ -182,7 +182,7 @@ class Recorder:
 
     def _hand_back(self, held: Held, due: float) -> None:
         self.not_tried(held)
-        self._settler.again(held.lease, Again(position=held.position, envelope=held.envelope, due=due, tried=False))
+        self._settler.again(held.ticket, Again(position=held.position, envelope=held.envelope, due=due, tried=False))
 
 
 def _again(held: Held, later: Later, *, tried: bool, source: str) -> Again:

@@ -64,7 +64,7 @@ class Counts(Protocol):
 class _Doubt:
     """An envelope whose end of data may have gone out unanswered, and what becomes of it."""
 
-    lease: Ticket
+    ticket: Ticket
     position: int
     envelope: Envelope
     at: float
@@ -83,8 +83,8 @@ class _Doubt:
             to=envelope.address,
             fields=campaign.extras(envelope.fields) if campaign is not None else {},
             attempt=envelope.attempts + 1,
-            receiver=self.lease.lane.receiver,
-            source=self.lease.lane.source,
+            receiver=self.ticket.lane.receiver,
+            source=self.ticket.lane.source,
             step=Step.DOT,
             category=IN_DOUBT.category,
             scope=IN_DOUBT.scope,
@@ -178,16 +178,17 @@ class Recovery:
         settlements: list[Settlement] = []
         doubts: list[_Doubt] = []
         for held in await self.queue.held(owner):
-            sheet, told = Sheet(held.lease.ticket), _told(held, story)
-            campaign = await self._campaign(held.lease) if told else None
+            told = _told(held, story)
+            if not told:
+                continue
+            sheet, campaign = Sheet(held.lease.ticket()), await self._campaign(held.lease)
             for position, outcome in told:
                 envelope = held.lease.envelopes[position]
                 if outcome is None:
                     doubts.append(self._doubt(sheet, position, envelope, campaign))
                 else:
                     _retell(sheet, position, envelope, outcome, _identity(campaign))
-            if sheet.final or sheet.again:
-                settlements.append(sheet.settlement())
+            settlements.append(sheet.settlement())
         for start in range(0, len(settlements), _LEASES_AT_ONCE):
             await self.queue.settle(settlements[start : start + _LEASES_AT_ONCE], self.clock())
         self._count(doubts)
@@ -203,7 +204,7 @@ class Recovery:
     def _doubt(self, sheet: Sheet, position: int, envelope: Envelope, campaign: Campaign | None) -> _Doubt:
         curve, now = campaign.curve if campaign is not None else self.curve, self.clock()
         fate = decide(curve, envelope, IN_DOUBT, now, self.chance)
-        doubt = _Doubt(lease=sheet.lease, position=position, envelope=envelope, at=now, fate=fate)
+        doubt = _Doubt(ticket=sheet.ticket, position=position, envelope=envelope, at=now, fate=fate)
         sheet.events.append(doubt.event(campaign))
         sheet.mark(position, Mark.DOUBTED, _identity(campaign))
         if isinstance(fate, Final):
@@ -217,10 +218,10 @@ class Recovery:
 
     def _count(self, doubts: Sequence[_Doubt]) -> None:
         for doubt in doubts:
-            label = self.label(doubt.lease.lane.receiver)
+            label = self.label(doubt.ticket.lane.receiver)
             self.counts.in_doubt(label)
             if isinstance(doubt.fate, Final):
-                self.counts.finished(doubt.lease.lane.source, label, doubt.fate.state)
+                self.counts.finished(doubt.ticket.lane.source, label, doubt.fate.state)
 
 
 def _told(held: HeldLease, story: Story) -> Sequence[tuple[int, Outcome | None]]:

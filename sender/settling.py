@@ -23,10 +23,10 @@ from sender.queue.suppressions import Suppression
 class Sheet:
     """What is known of one lease since the last hand-over."""
 
-    __slots__ = ("again", "events", "final", "identity", "lease", "marks", "parked", "refused")
+    __slots__ = ("again", "events", "final", "identity", "marks", "parked", "refused", "ticket")
 
-    def __init__(self, lease: Ticket) -> None:
-        self.lease = lease
+    def __init__(self, ticket: Ticket) -> None:
+        self.ticket = ticket
         self.final: list[tuple[int, State]] = []
         self.again: list[Again] = []
         self.events: list[bytes] = []
@@ -43,11 +43,11 @@ class Sheet:
 
     def settlement(self) -> Settlement:
         return Settlement(
-            lease=self.lease.id,
-            route=self.lease.route,
-            campaign=self.lease.campaign,
+            lease=self.ticket.id,
+            route=self.ticket.route,
+            campaign=self.ticket.campaign,
             final=tuple(self.final),
-            ordinals=tuple(self.lease.ordinals[position] for position, _ in self.final),
+            ordinals=tuple(self.ticket.ordinals[position] for position, _ in self.final),
             again=tuple(self.again),
             events=tuple(self.events),
             parked=tuple(self.parked),
@@ -83,34 +83,34 @@ class Settler:
         self._under_way.set()
         self.troubled = False  # the store did not take the last hand-over
 
-    def final(self, lease: Ticket, position: int, state: State, event: bytes) -> None:
+    def final(self, ticket: Ticket, position: int, state: State, event: bytes) -> None:
         """This envelope has reached a final state."""
-        record = self._record(lease)
+        record = self._record(ticket)
         record.final.append((position, state))
         record.events.append(event)
 
-    def again(self, lease: Ticket, again: Again, event: bytes | None = None) -> None:
+    def again(self, ticket: Ticket, again: Again, event: bytes | None = None) -> None:
         """This envelope goes back to the queue: with an event where an attempt was made, without one where none was."""
-        record = self._record(lease)
+        record = self._record(ticket)
         record.again.append(again)
         if event is not None:
             record.events.append(event)
 
-    def suppress(self, lease: Ticket, entry: Suppression) -> None:
+    def suppress(self, ticket: Ticket, entry: Suppression) -> None:
         """A recipient of this lease does not exist: told together with what became of the envelope."""
-        self._record(lease).refused.append(entry)
+        self._record(ticket).refused.append(entry)
 
-    def park(self, lease: Ticket, parked: Parked) -> None:
+    def park(self, ticket: Ticket, parked: Parked) -> None:
         """An envelope that ends as UNKNOWN: told together with that, so that an operator may send it again."""
-        self._record(lease).parked.append(parked)
+        self._record(ticket).parked.append(parked)
 
-    def mark(self, lease: Ticket, position: int, mark: Mark | None, identity: str) -> None:
+    def mark(self, ticket: Ticket, position: int, mark: Mark | None, identity: str) -> None:
         """What an attempt for this envelope counts as, told together with what became of it.
 
         Without a mark the unit of a cap that it had taken is there again.
         """
         if mark is not None:
-            self._record(lease).mark(position, mark, identity)
+            self._record(ticket).mark(position, mark, identity)
 
     async def run(self) -> None:
         """Settle for ever; cancel it only after `flush`, or call `finish` then."""
@@ -130,10 +130,10 @@ class Settler:
         """Wait until all that was recorded so far is settled; what others record meanwhile is not waited for."""
         await (self._gathering if self._open else self._under_way).wait()
 
-    def _record(self, lease: Ticket) -> Sheet:
-        record = self._open.get(lease.id)
+    def _record(self, ticket: Ticket) -> Sheet:
+        record = self._open.get(ticket.id)
         if record is None:
-            record = self._open[lease.id] = Sheet(lease)
+            record = self._open[ticket.id] = Sheet(ticket)
             self._wake.set()
         return record
 

@@ -49,7 +49,7 @@ async def test_every_end_of_data_is_in_the_journal_before_it_goes_out(autojump_c
 
     def answer(transaction: Transaction) -> Reply:
         assert isinstance(transaction.tag, Held)
-        assert (transaction.tag.lease.id, transaction.tag.position) in journal.intents
+        assert (transaction.tag.ticket.id, transaction.tag.position) in journal.intents
         return OK
 
     rig = Rig(office=Office(answer=answer), journal=journal)

@@ -1,5 +1,6 @@
 """Lanes' wishes in one call: each gets its own leases, none hangs, and the store is asked once for all."""
 
+import gc
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -9,8 +10,9 @@ from trio.testing import MockClock
 
 from sender.leasing import Leaser
 from sender.model import Cap, Choice, LaneId, Route
-from sender.queue.base import Lease, LeaseRequest
+from sender.queue.base import Granted, Lease, LeaseRequest
 from sender.queue.warmups import Account, Window
+from tests.holding import envelope
 from tests.rig import Store, clock, submitted
 
 
@@ -49,6 +51,24 @@ async def test_wishes_that_come_together_are_one_call(autojump_clock: MockClock)
         3: 0,
     }
     assert all(lease.lane == request(number).lane for number, leases in got.items() for lease in leases)
+
+
+async def test_what_was_granted_is_the_lanes_alone(autojump_clock: MockClock) -> None:
+    class Giver(Store):
+        async def lease(self, requests: Sequence[LeaseRequest], now: float) -> Granted:
+            (asked,) = requests
+            return Granted([Lease(id="l1", lane=asked.lane, route=asked.route, owner=asked.owner, envelopes=(envelope(),))])
+
+    def leases() -> int:
+        gc.collect()
+        return sum(isinstance(one, Lease) for one in gc.get_objects())
+
+    leaser, before = Leaser(Giver(), clock), leases()
+    async with running(leaser):
+        granted = await leaser.lease(request(0))
+        assert (len(granted), leases()) == (1, before + 1)
+        del granted
+        assert leases() == before
 
 
 async def test_of_little_work_those_that_warm_up_get_theirs_first(autojump_clock: MockClock) -> None:

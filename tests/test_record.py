@@ -221,7 +221,7 @@ NOBODY_REPLY = Reply(code=550, enhanced="5.1.1", lines=("No such user",))
 async def test_what_came_of_an_attempt_is_in_the_journal_before_anybody_settles_it() -> None:
     desk = Desk()
     (one,) = held(1)
-    key = (one.lease.id, one.position)
+    key = (one.ticket.id, one.position)
     desk.recorder.attempt(LANE, one, DELIVERED, step=Step.DOT)
     assert desk.journal.lines == [("ended", key, State.DELIVERED, "delivered", EPOCH, "", None)]
     desk = Desk()
@@ -244,7 +244,7 @@ async def test_what_was_not_tried_takes_its_intent_back() -> None:
     desk.recorder.attempt(LANE, one, UNSENT, step=Step.MAIL, why="lost")
     desk.recorder.release(two)
     desk.recorder.withdraw(LANE, three, Withdrawn(state=State.CANCELLED, why="cancelled"))
-    assert desk.journal.lines == [("untried", (held.lease.id, held.position)) for held in (one, two, three)]
+    assert desk.journal.lines == [("untried", (held.ticket.id, held.position)) for held in (one, two, three)]
 
 
 @pytest.mark.parametrize("outcome", [DEFERRED, UNSENT])

@@ -9,13 +9,13 @@ from trio.testing import MockClock
 
 from sender.errors import BackendError
 from sender.model import State
-from sender.queue.base import Again, Settlement
+from sender.queue.base import Again, Lease, Settlement, Ticket
 from sender.queue.doubts import Parked
 from sender.queue.journaling import NoJournal
 from sender.queue.memory import MemoryQueue
 from sender.settling import Settler
-from tests.holding import envelope, ticket
-from tests.rig import clock
+from tests.holding import LANE, envelope, ticket
+from tests.rig import ROUTE, clock
 
 
 class Ledger(MemoryQueue):
@@ -42,6 +42,12 @@ async def running(settler: Settler) -> AsyncIterator[None]:
         nursery.start_soon(settler.run)
         yield
         nursery.cancel_scope.cancel()
+
+
+def test_a_ticket_says_all_of_its_lease_that_a_settlement_does() -> None:
+    envelopes = tuple(envelope(ordinal) for ordinal in (7, 11, 20))
+    lease = Lease(id="l1", lane=LANE, route=ROUTE, owner="host/1", envelopes=envelopes)
+    assert lease.ticket() == Ticket(id="l1", lane=LANE, route=ROUTE, campaign="spring", ordinals=(7, 11, 20))
 
 
 async def test_what_comes_together_is_told_together(autojump_clock: MockClock) -> None:

@@ -127,7 +127,7 @@ async def test_what_was_deferred_for_one_source_s_reputation_is_tried_from_that_
     rig, until = Rig(), 700.0
 
     def answer(transaction: Transaction) -> Reply:
-        if held_of(transaction).lease.lane.source == "cold" and trio.current_time() < until:
+        if held_of(transaction).ticket.lane.source == "cold" and trio.current_time() < until:
             return Reply(code=450, enhanced="4.7.1", lines=("slow down",))
         return Reply(code=250, enhanced="2.0.0", lines=("Ok",))
 

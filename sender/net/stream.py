@@ -1,7 +1,7 @@
 """A TCP connection, in clear or under TLS, with the errors of trio, ssl and the system turned into TransportError.
 
 Plain and TLS are one class because a session changes from one to the other half way. The socket is non-blocking, and `ssl`
-sits directly on it: no task, no buffer and no copy between the session and the kernel. It is used by one task at a time.
+sits directly on it: no task between the session and the kernel, and no copy of what goes out. It is used by one task at a time.
 """
 
 import errno
@@ -40,9 +40,9 @@ _KINDS = {
 
 
 class _Inlet(threading.local):
-    """Where octets arrive: replies are short, and room for the longest, made for each of them, leaves the heap full of holes.
+    """Where octets arrive before a stream takes its own, which are few: 16 KiB made for each read leave holes in the heap.
 
-    One for all streams of a thread: each takes out what is its own before another one reads.
+    One for all streams of a thread: nothing else runs there between filling and copying.
     """
 
     def __init__(self) -> None:

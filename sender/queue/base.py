@@ -149,9 +149,8 @@ class Lease:
     envelopes: tuple[Envelope, ...]  # the place in this tuple is the position a settlement names
     day_ends: float = FOR_EVER  # when the sending day of its cap ends: what no session has begun by then goes back
 
-    @property
     def ticket(self) -> "Ticket":
-        """Another one each time: envelopes of a lease share what is made once."""
+        """Made anew at each call: one of them is enough for all envelopes of a lease."""
         return Ticket(
             id=self.id,
             lane=self.lane,

@@ -41,7 +41,7 @@ class Dialogue:
         self._output: list[bytes] = []
         self._ends: list[tuple[int, Transfer]] = []  # how many pieces of the output belong to a transfer's content and before
         self._group = 0  # write groups handed out so far
-        self._expected: list[tuple[Step, Transfer | None]] = []  # some at a time: an empty deque takes 760 octets
+        self._expected: list[tuple[Step, Transfer | None]] = []  # few at a time: an empty deque takes 760 octets
         self._unsent = 0  # the last so many expected replies belong to commands still in the output
         self._withheld = False  # nothing is handed out any more
 

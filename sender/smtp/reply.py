@@ -24,7 +24,7 @@ class ReplyParser:
 
     def __init__(self, *, max_bytes: int = 65_536, max_lines: int = 100) -> None:
         self._max_bytes, self._max_lines = max_bytes, max_lines
-        self._short = min(_SHORT, max_bytes // 4)  # an octet that is shown as an escape comes to four characters
+        self._short = min(_SHORT, max_bytes // 4)  # all of it as escapes, four characters an octet, stays below max_bytes
         self._buffer = b""
         self._start = 0  # where the unread part of the buffer begins
         self._scanned = 0  # no line end before here

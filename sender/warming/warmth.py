@@ -92,7 +92,7 @@ class Warmth:
 
     def withdrawn(self, held: Held) -> Withdrawn | None:
         """Why this envelope must not be sent now, or None: its lane was stopped after it had been leased."""
-        if self._stopped and ward_name(self._assignments, held.lease.lane) in self._stopped:
+        if self._stopped and ward_name(self._assignments, held.ticket.lane) in self._stopped:
             return _STOPPED
         return None
 

@@ -38,6 +38,7 @@ CASES = (
     Case(name="STARTTLS", tls=True, messages=40_000),
     Case(name="STARTTLS + Ed25519", tls=True, sign="ed25519-sha256", messages=40_000),
     _SIGNED,
+    replace(_SIGNED, name="the same, one delivery process", delivery=1),
     replace(_SIGNED, name="the same, group", pipelining="group"),
     replace(_SIGNED, name="the same, lockstep", pipelining="lockstep", messages=10_000),
     replace(_SIGNED, name="the same, BDAT", bdat=True),

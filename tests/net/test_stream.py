@@ -4,15 +4,18 @@ import errno
 import os
 import socket
 import ssl
+from contextlib import suppress
 
 import pytest
 import trio
+import trustme
 
 from sender.errors import TransportError, TransportKind
 from sender.model import Source, Step
 from sender.net.addresses import Targets
 from sender.net.dial import Dialer
 from sender.net.stream import Stream, translate
+from tests.net.world import server_context
 
 
 @pytest.mark.parametrize(
@@ -63,6 +66,43 @@ async def test_octets_go_both_ways_and_the_end_is_empty() -> None:
     assert repr(stream) == "<Stream 127.0.0.1 clear>"
     stream.close()
     assert repr(stream) == "<Stream 127.0.0.1 clear closed>"
+
+
+async def test_what_one_stream_has_read_is_its_own() -> None:
+    (one, to_one), (other, to_other) = pair(), pair()
+    long = b"550 " + b"x" * 20_000
+    to_one.sendall(long)
+    to_other.sendall(b"250 Ok\r\n")
+    first, second, rest = one.receive_nowait(), other.receive_nowait(), one.receive_nowait()
+    assert (first, second, rest) == (long[:16_384], b"250 Ok\r\n", long[16_384:])
+    for each in (one, other, to_one, to_other):
+        each.close()
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize("goodbye", [True, False])
+async def test_the_end_under_tls_is_empty_with_or_without_a_goodbye(
+    authority: trustme.CA, version: ssl.TLSVersion, goodbye: bool
+) -> None:
+    stream, theirs = pair()
+    server, client = server_context(authority, "mx.test"), ssl.create_default_context()
+    server.minimum_version = server.maximum_version = version
+    authority.configure_trust(client)
+
+    def serve() -> None:
+        with server.wrap_socket(theirs, server_side=True) as secure:
+            secure.sendall(b"x" * 20_000)
+            secure.setblocking(False)
+            if goodbye:
+                with suppress(ssl.SSLWantReadError):  # that of the other side, which is not waited for
+                    secure.unwrap()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(trio.to_thread.run_sync, serve)
+        await stream.start_tls(client, "mx.test")
+    read = [await stream.receive_some() for _ in range(4)]
+    assert list(map(len, read)) == [16_384, 20_000 - 16_384, 0, 0]
+    stream.close()
 
 
 async def test_a_full_buffer_takes_nothing_and_either_way_wakes() -> None:

@@ -141,7 +141,7 @@ async def test_what_a_stopped_lane_holds_goes_back_at_the_next_look(
 ) -> None:
     released: list[float] = []
     (mine,) = held(1)
-    mine = Held(replace_lease(mine.lease, lane=google("cold")), 0, mine.envelope, mine.campaign)
+    mine = Held(replace_lease(mine.ticket, lane=google("cold")), 0, mine.envelope, mine.campaign)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(warmth.run, lambda: released.append(trio.current_time()))
         await trio.sleep(7)
