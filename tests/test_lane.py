@@ -1,5 +1,6 @@
 """One lane over the memory queue: what it leases, what it settles by itself, what it lets go of, and when it ends."""
 
+import gc
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -11,11 +12,13 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from sender.backlog import Held
 from sender.errors import BackendError, ResolutionError
 from sender.lane import Lane, LaneServices
 from sender.leasing import Warming
-from sender.model import Cap, Choice, Destination, Reply, State, Step, Verdict
+from sender.model import Cap, Choice, Destination, Envelope, Reply, State, Step, Verdict
 from sender.net.session import Failure
+from sender.queue.base import Lease
 from sender.queue.suppressions import GLOBAL, Suppression
 from sender.queue.warmups import Account
 from tests.office import OK, Lost, Office
@@ -196,6 +199,26 @@ async def test_the_pace_is_kept_over_all_sessions(autojump_clock: MockClock) -> 
             await trio.sleep(2.5)
             sent, due = rig.office.copies.total(), 10 * trio.current_time()
             assert due - 10 <= sent <= due + 2
+
+
+def kept_by(one: object) -> list[object]:
+    """All that lives as long as this does, classes apart."""
+    found, looking = {id(one): one}, [one]
+    while looking:
+        for other in gc.get_referents(looking.pop()):
+            if not isinstance(other, type) and id(other) not in found:
+                found[id(other)] = other
+                looking.append(other)
+    return list(found.values())
+
+
+async def test_an_envelope_keeps_nothing_of_those_it_was_leased_with(autojump_clock: MockClock) -> None:
+    rig = Rig()
+    await ran(rig, 50)
+    gone = [one for one in gc.get_objects() if isinstance(one, Held)]  # the receiving side remembers what it was sent
+    assert len(gone) >= 50
+    for held in gone:
+        assert not any(isinstance(one, Lease | Envelope) for one in kept_by(held.ticket))
 
 
 async def test_connections_are_opened_at_their_pace(autojump_clock: MockClock) -> None:
